@@ -1,0 +1,1 @@
+//! Runs bound statements against the transactional client.

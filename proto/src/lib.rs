@@ -1,0 +1,28 @@
+//! Vocabulary that every crate shares: identifiers, timestamps, SQLSTATEs and wire messages.
+//!
+//! The messages are generated from `proto/*.proto`. The same types are used for calls inside one
+//! process and between nodes, so there is one definition of what crosses a shard's boundary.
+//!
+//! Does not: contain logic or I/O.
+
+mod error;
+mod ids;
+mod sqlstate;
+mod timestamp;
+
+pub use error::{ErrorFields, SqlError, SqlResult};
+pub use ids::{CatalogVersion, Epoch, NodeId, ShardId, TxnId};
+pub use sqlstate::SqlState;
+pub use timestamp::Timestamp;
+
+/// Requests and answers between the transactional client and a shard, and replicated commands.
+pub mod kv {
+    #![allow(missing_docs)]
+    include!(concat!(env!("OUT_DIR"), "/sharddb.kv.rs"));
+}
+
+/// Records of the meta group: range map, nodes, settings.
+pub mod meta {
+    #![allow(missing_docs)]
+    include!(concat!(env!("OUT_DIR"), "/sharddb.meta.rs"));
+}

@@ -1,0 +1,118 @@
+//! Built-in functions, operators, casts and aggregates with PostgreSQL's signatures and semantics.
+//!
+//! The binder resolves names against these tables and keeps `&'static Function`; the row evaluator calls
+//! `eval` on datums; the vectorized path wraps the same function as a DataFusion UDF, found again by
+//! `key()` at a shard. Operators are functions: `a + b` on int4 is the function with operator "+".
+
+use proto::SqlResult;
+use sharddb_proto as proto;
+
+use crate::{Datum, Oid, SqlType};
+
+/// What a function may depend on besides its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Volatility {
+    /// Only its arguments: may be folded and pushed to shards.
+    Immutable,
+    /// Session state and the statement's snapshot: constant within a statement.
+    Stable,
+    /// Anything.
+    Volatile,
+}
+
+/// Values that stable and volatile functions read. Filled once a statement, by the session.
+#[derive(Clone, Debug)]
+pub struct EvalContext {
+    /// Start of the transaction (`now()`): microseconds since 1970-01-01 UTC.
+    pub transaction_time: i64,
+    /// Start of the statement: microseconds since 1970-01-01 UTC.
+    pub statement_time: i64,
+    /// Session time zone.
+    pub time_zone: crate::TimeZone,
+    /// DateStyle, IntervalStyle, extra_float_digits, bytea_output: how values become text.
+    pub format: crate::FormatSettings,
+    /// Name of the current role.
+    pub user: std::sync::Arc<str>,
+    /// Name of the session's role.
+    pub session_user: std::sync::Arc<str>,
+    /// Name of the database.
+    pub database: std::sync::Arc<str>,
+    /// Schemas on the search path that exist, in order.
+    pub search_path: std::sync::Arc<[String]>,
+    /// Process id shown to clients.
+    pub backend_pid: i32,
+}
+
+/// Implementation over datums. With `strict`, never called with a NULL argument.
+pub type ScalarFn = fn(&EvalContext, &[Datum]) -> SqlResult<Datum>;
+
+/// A scalar function or operator.
+#[derive(Debug)]
+pub struct Function {
+    /// Name as in `pg_proc` (int4pl, upper, date_trunc …).
+    pub name: &'static str,
+    /// Operator symbol when it implements one: "+", "||", "~*", "=".
+    pub operator: Option<&'static str>,
+    /// Argument types; may be polymorphic (anyelement, anyarray …). Prefix operators have one.
+    pub args: &'static [Oid],
+    /// With `Some`, any number of further arguments of this type.
+    pub variadic: Option<Oid>,
+    /// Result type; may be polymorphic.
+    pub result: Oid,
+    /// NULL in, NULL out.
+    pub strict: bool,
+    /// What it may depend on.
+    pub volatility: Volatility,
+    /// Its implementation.
+    pub eval: ScalarFn,
+}
+
+impl Function {
+    /// Identifies the function across nodes: "name(oid,oid)".
+    pub fn key(&self) -> String {
+        let args: Vec<String> = self.args.iter().map(|oid| oid.0.to_string()).collect();
+        format!("{}({})", self.name, args.join(","))
+    }
+}
+
+/// When a cast is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CastContext {
+    /// Anywhere (`castcontext` i).
+    Implicit,
+    /// Storing into a column (a).
+    Assignment,
+    /// Only when asked for (e).
+    Explicit,
+}
+
+/// An aggregate's running state. `merge` takes the state of another accumulator for partial aggregation.
+pub trait Accumulator: Send + std::fmt::Debug {
+    /// Adds a row's arguments.
+    fn update(&mut self, args: &[Datum]) -> SqlResult<()>;
+    /// The state as datums of `Aggregate::state` types.
+    fn state(&self) -> SqlResult<Vec<Datum>>;
+    /// Adds another accumulator's state.
+    fn merge(&mut self, state: &[Datum]) -> SqlResult<()>;
+    /// The result.
+    fn finish(&self) -> SqlResult<Datum>;
+}
+
+/// An aggregate function.
+#[derive(Debug)]
+pub struct Aggregate {
+    /// Its name.
+    pub name: &'static str,
+    /// Argument types; empty for count(*).
+    pub args: &'static [Oid],
+    /// With `Some`, any number of further arguments of this type.
+    pub variadic: Option<Oid>,
+    /// Result type; may be polymorphic.
+    pub result: Oid,
+    /// Types of the state, for partial aggregation.
+    pub state: &'static [Oid],
+    /// Skips rows with a NULL argument.
+    pub strict: bool,
+    /// Makes an accumulator for these actual argument types.
+    pub accumulator: fn(&[SqlType]) -> Box<dyn Accumulator>,
+}

@@ -1,0 +1,24 @@
+//! PostgreSQL's types, values and functions, and the catalog's descriptors.
+//!
+//! Shared by the planner, which decides types, and by shards, which decode rows. Pure: no I/O, no clock.
+
+mod catalog;
+mod datum;
+mod descriptor;
+pub mod functions;
+mod interval;
+mod numeric;
+mod settings;
+mod types;
+
+pub use catalog::{Catalog, Descriptor};
+pub use datum::{ArrayValue, Datum};
+pub use descriptor::{
+    ColumnDescriptor, ColumnId, ColumnStatistics, ConstraintDescriptor, ConstraintKind, DatabaseDescriptor, Identity,
+    IndexColumn, IndexDescriptor, IndexId, IndexState, ReferentialAction, RoleDescriptor, SchemaDescriptor,
+    SequenceDescriptor, Sharding, TableDescriptor, TableStatistics, ViewDescriptor,
+};
+pub use interval::Interval;
+pub use numeric::Numeric;
+pub use settings::{DateOrder, DateStyle, FormatSettings, IntervalStyle, TimeZone};
+pub use types::{Category, Oid, SqlType, TypeInfo, all_types};

@@ -1,0 +1,1 @@
+//! The server as a library: used by the binary and by tests.

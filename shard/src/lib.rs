@@ -1,0 +1,1 @@
+//! Node side of the data: shards, MVCC, intents, locks.
