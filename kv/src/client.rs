@@ -1,0 +1,160 @@
+//! The client: shared by every session of a process.
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::Guard;
+use bytes::Bytes;
+use proto::{
+    CatalogVersion, Timestamp, TxnId,
+    kv::{self, failure, request, response},
+};
+use sharddb_proto as proto;
+
+use crate::{
+    Error, MetaClient, RangeMap, Result, Route, Transport, Txn, TxnOptions, router::Router, snapshots::Snapshots,
+};
+
+/// How often a request is routed anew before its statement fails. A split or leader change needs one or two.
+const ROUTE_ATTEMPTS_MAX: u32 = 12;
+/// First pause between attempts; doubles up to about a second.
+const ROUTE_BACKOFF: Duration = Duration::from_millis(1);
+
+/// The transactional client of one process. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) meta: Arc<dyn MetaClient>,
+    pub(crate) router: Router,
+    pub(crate) snapshots: Snapshots,
+    /// Commits being resolved in the background: a bound on how far resolving may fall behind.
+    pub(crate) resolving: Arc<tokio::sync::Semaphore>,
+}
+
+/// Whether a failed attempt may be routed anew.
+pub(crate) enum Routed<T> {
+    Done(T),
+    /// The range map was old; regroup and try again.
+    Stale(String),
+}
+
+impl Client {
+    /// Reads the range map and makes a client.
+    pub async fn open(transport: Arc<dyn Transport>, meta: Arc<dyn MetaClient>) -> Result<Self> {
+        let router = Router::open(meta.as_ref()).await?;
+        let resolving = Arc::new(tokio::sync::Semaphore::new(crate::commit::RESOLVING_MAX));
+        Ok(Self { inner: Arc::new(Inner { transport, meta, router, snapshots: Snapshots::default(), resolving }) })
+    }
+
+    /// Starts a transaction. Nothing is sent until it reads, locks or commits.
+    pub fn begin(&self, options: TxnOptions) -> Txn {
+        Txn::new(self.clone(), options)
+    }
+
+    /// A timestamp above every one handed out before.
+    pub async fn timestamp(&self) -> Result<Timestamp> {
+        match self.inner.meta.try_timestamp() {
+            Some(timestamp) => Ok(timestamp),
+            None => self.inner.meta.timestamp().await,
+        }
+    }
+
+    /// The newest catalog version this process has heard of.
+    pub fn catalog_version(&self) -> CatalogVersion {
+        self.inner.meta.catalog_version()
+    }
+
+    /// The meta group.
+    pub fn meta(&self) -> &dyn MetaClient {
+        self.inner.meta.as_ref()
+    }
+
+    /// The range map as cached.
+    pub fn ranges(&self) -> Guard<Arc<RangeMap>> {
+        self.inner.router.map()
+    }
+
+    /// Reads the range map again.
+    pub async fn refresh_ranges(&self) -> Result<()> {
+        self.inner.router.refresh(self.meta()).await
+    }
+
+    /// The latest committed value of one key, without a timestamp from meta.
+    pub async fn read_latest(&self, key: Bytes) -> Result<Option<Bytes>> {
+        let mut attempt = 0;
+        loop {
+            let body = request::Body::Get(kv::Get { keys: vec![key.clone()], read_ts: 0 });
+            let route = self.ranges().route(&key).clone();
+            match self.send(&route, TxnId::default(), body).await? {
+                Routed::Done(response::Body::Get(mut got)) if got.versions.len() == 1 => {
+                    let version = got.versions.swap_remove(0);
+                    return Ok(version.present.then_some(version.value));
+                }
+                Routed::Done(_) => return Err(unexpected("Get")),
+                Routed::Stale(reason) => self.reroute(&mut attempt, reason).await?,
+            }
+        }
+    }
+
+    /// Asks the shard that holds `primary` how a transaction ended; with `push`, an expired one is aborted.
+    pub async fn query_txn(&self, txn: TxnId, primary: &Bytes, push: bool) -> Result<kv::TxnStatus> {
+        let body = request::Body::QueryTxn(kv::QueryTxn { txn: txn.0, primary: primary.clone(), push });
+        match self.send_to_key(primary, txn, body).await? {
+            response::Body::TxnStatus(status) => Ok(status),
+            _ => Err(unexpected("QueryTxn")),
+        }
+    }
+
+    /// The oldest snapshot this process uses; `None` when it uses none.
+    pub fn oldest_snapshot(&self) -> Option<Timestamp> {
+        self.inner.snapshots.oldest()
+    }
+
+    /// Sends one request to the shard that holds `key`, following the range as it moves.
+    pub(crate) async fn send_to_key(&self, key: &[u8], txn: TxnId, body: request::Body) -> Result<response::Body> {
+        let mut attempt = 0;
+        loop {
+            let route = self.ranges().route(key).clone();
+            match self.send(&route, txn, body.clone()).await? {
+                Routed::Done(answer) => return Ok(answer),
+                Routed::Stale(reason) => self.reroute(&mut attempt, reason).await?,
+            }
+        }
+    }
+
+    /// Sends one request to a route's shard. Failures that a new range map may mend are `Stale`.
+    pub(crate) async fn send(&self, route: &Route, txn: TxnId, body: request::Body) -> Result<Routed<response::Body>> {
+        let header = kv::Header { shard: route.shard.0, epoch: route.epoch.0, txn: txn.0, guards: Vec::new() };
+        let request = kv::Request { header: Some(header), body: Some(body) };
+        let answer = self.inner.transport.call(route.node, request).await;
+        match answer.body {
+            Some(response::Body::Failure(kv::Failure { kind: Some(kind) })) => match kind {
+                failure::Kind::StaleEpoch(_) | failure::Kind::NotLeader(_) | failure::Kind::UnknownShard(_) => {
+                    Ok(Routed::Stale(format!("{} at {}: {kind:?}", route.shard, route.node)))
+                }
+                kind => Err(Error::from_failure(kind)),
+            },
+            Some(response::Body::Failure(_)) | None => Err(Error::Internal("an empty answer".to_owned())),
+            Some(body) => Ok(Routed::Done(body)),
+        }
+    }
+
+    /// Waits a moment and reads the range map again; fails once the attempts are used up.
+    pub(crate) async fn reroute(&self, attempt: &mut u32, reason: String) -> Result<()> {
+        if *attempt >= ROUTE_ATTEMPTS_MAX {
+            return Err(Error::Unavailable { reason });
+        }
+        if *attempt > 0 {
+            tokio::time::sleep(ROUTE_BACKOFF * (1 << (*attempt).min(10))).await;
+        }
+        *attempt += 1;
+        self.refresh_ranges().await
+    }
+}
+
+pub(crate) fn unexpected(request: &str) -> Error {
+    Error::Internal(format!("an answer of the wrong kind to {request}"))
+}

@@ -1,0 +1,399 @@
+//! Commit and rollback.
+//!
+//! One shard written: one request (`commit_one_phase`). Several: two phases, run by a task of their own
+//! (`TwoPhase::run`) so that a client that goes away cannot leave the transaction half way.
+//!
+//! # Order of the two-phase commit
+//! 1. Prepare on every written shard, in parallel: intents in the log, and a lower bound for the commit timestamp.
+//! 2. The commit timestamp: above every answer and above every timestamp handed out so far.
+//! 3. SERIALIZABLE: validate every read span. Only now, when all writes are in place, does a clean answer prove that no
+//!    writer slipped in between.
+//! 4. The commit record at the primary's shard: the transaction is committed.
+//! 5. Answer; then resolve the intents, the primary's last, and forget the record.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bytes::Bytes;
+use futures::future::join_all;
+use proto::{
+    NodeId, Timestamp, TxnId,
+    kv::{self, request, response, txn_status},
+};
+use sharddb_proto as proto;
+use tokio::sync::oneshot;
+
+use crate::{
+    Client, Error, Isolation, Result, Route, Txn,
+    buffer::Value,
+    client::{Routed, unexpected},
+    intents::{EXPIRY_MS, Flushed, hull},
+    reads::{group_by_route, point_span},
+};
+
+/// Two-phase commits whose intents are not all resolved. At this bound a commit waits for an earlier one.
+pub(crate) const RESOLVING_MAX: usize = 4096;
+/// Keys that a Resolve names one by one; above this it names the spans around them.
+const RESOLVE_KEYS_MAX: usize = 1024;
+
+impl Txn {
+    /// Commits. Answers the commit timestamp, or `None` if nothing was written.
+    pub async fn commit(mut self) -> Result<Option<Timestamp>> {
+        self.finished = true;
+        if !self.has_writes() {
+            let (client, id, nodes) = (self.client.clone(), self.id, std::mem::take(&mut self.lock_nodes));
+            release_locks(&client, id, nodes).await;
+            return Ok(None);
+        }
+        let result = match self.single_route() {
+            Some(route) => self.commit_one_phase(route).await,
+            None => self.commit_two_phase().await,
+        };
+        result.map(Some)
+    }
+
+    /// Undoes everything and frees the locks.
+    pub async fn rollback(mut self) {
+        self.finished = true;
+        self.undo().await;
+    }
+
+    /// Rolls back in the background; for a transaction that is dropped.
+    pub(crate) fn abandon(&mut self) {
+        if self.lock_nodes.is_empty() && self.flushed.is_none() {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(undo(self.client.clone(), self.id, self.flushed.take(), std::mem::take(&mut self.lock_nodes)));
+    }
+
+    async fn undo(&mut self) {
+        let (flushed, nodes) = (self.flushed.take(), std::mem::take(&mut self.lock_nodes));
+        undo(self.client.clone(), self.id, flushed, nodes).await;
+    }
+
+    /// The one route that holds every write and every span to validate, if there is one.
+    fn single_route(&self) -> Option<Route> {
+        if self.flushed.is_some() {
+            return None;
+        }
+        let map = self.client.ranges();
+        let mut keys = self.buffer.iter().map(|(key, _)| key);
+        let route = map.route(keys.next()?);
+        let spans_inside = || {
+            self.read_spans.iter().all(|span| {
+                route.contains(&span.start) && (route.end.is_empty() || (!span.end.is_empty() && span.end <= route.end))
+            })
+        };
+        (keys.all(|key| route.contains(key)) && self.locks.keys().all(|key| route.contains(key)) && spans_inside())
+            .then(|| route.clone())
+    }
+
+    async fn commit_one_phase(&mut self, route: Route) -> Result<Timestamp> {
+        let writes = self.buffer.take_all();
+        let commit = kv::Commit {
+            writes: self.writes(&writes),
+            locked: locked_only(&self.locks, &writes),
+            read_spans: self.read_spans.clone(),
+            snapshot_ts: self.registered_snapshot().map_or(0, |snapshot| snapshot.0),
+            min_commit_ts: 0,
+            fences: self.fences.clone(),
+            intent_spans: Vec::new(),
+        };
+        let elsewhere: Vec<NodeId> = self.lock_nodes.iter().copied().filter(|node| *node != route.node).collect();
+        match self.client.send(&route, self.id, request::Body::Commit(commit)).await {
+            Ok(Routed::Done(response::Body::Commit(done))) => {
+                release_locks(&self.client, self.id, elsewhere).await;
+                Ok(Timestamp(done.commit_ts))
+            }
+            Ok(Routed::Done(_)) => Err(unexpected("Commit")),
+            Ok(Routed::Stale(_)) => {
+                // The range was cut or moved: nothing happened. The writes may belong to several shards now.
+                self.client.refresh_ranges().await?;
+                self.two_phase(writes).await
+            }
+            Err(error) => {
+                self.undo().await;
+                Err(unknown_outcome(error))
+            }
+        }
+    }
+
+    async fn commit_two_phase(&mut self) -> Result<Timestamp> {
+        let writes = self.buffer.take_all();
+        self.two_phase(writes).await
+    }
+
+    async fn two_phase(&mut self, writes: BTreeMap<Bytes, Value>) -> Result<Timestamp> {
+        let permit = self.client.inner.resolving.clone().acquire_owned().await.map_err(|_| Error::Expired)?;
+        let flushed = self.flushed.take();
+        let first = writes.keys().next().cloned();
+        let Some(primary) = flushed.as_ref().map(|flushed| flushed.primary.clone()).or(first) else {
+            return Err(Error::Internal("a two-phase commit without writes".to_owned()));
+        };
+        let mut spans = std::mem::take(&mut self.read_spans);
+        spans.extend(locked_only(&self.locks, &writes).iter().map(|locked| point_span(&locked.key)));
+        let task = TwoPhase {
+            client: self.client.clone(),
+            id: self.id,
+            primary,
+            writes: self.writes(&writes),
+            validate: if self.options.isolation == Isolation::Serializable { spans } else { Vec::new() },
+            snapshot: self.registered_snapshot().unwrap_or(Timestamp::ZERO),
+            fences: std::mem::take(&mut self.fences),
+            flushed,
+            lock_nodes: std::mem::take(&mut self.lock_nodes),
+        };
+        let (answer, answered) = oneshot::channel();
+        tokio::spawn(async move {
+            task.run(answer).await;
+            drop(permit);
+        });
+        answered.await.unwrap_or_else(|_| Err(Error::CommitUnknown { reason: "the commit task ended".to_owned() }))
+    }
+
+    fn writes(&self, writes: &BTreeMap<Bytes, Value>) -> Vec<kv::Write> {
+        let version = |key| self.locks.get(key).copied().unwrap_or(0);
+        writes
+            .iter()
+            .map(|(key, value)| kv::Write { key: key.clone(), value: value.clone(), locked_version: version(key) })
+            .collect()
+    }
+}
+
+/// Keys locked but not written.
+fn locked_only(locks: &HashMap<Bytes, u64>, writes: &BTreeMap<Bytes, Value>) -> Vec<kv::LockedKey> {
+    let unwritten = locks.iter().filter(|(key, _)| !writes.contains_key(*key));
+    unwritten.map(|(key, version)| kv::LockedKey { key: key.clone(), locked_version: *version }).collect()
+}
+
+/// An internal failure of a commit request leaves its outcome open; every other one says that nothing happened.
+fn unknown_outcome(error: Error) -> Error {
+    match error {
+        Error::Internal(reason) => Error::CommitUnknown { reason },
+        other => other,
+    }
+}
+
+/// Everything a two-phase commit needs, detached from the session.
+struct TwoPhase {
+    client: Client,
+    id: TxnId,
+    primary: Bytes,
+    /// In key order.
+    writes: Vec<kv::Write>,
+    validate: Vec<kv::Span>,
+    snapshot: Timestamp,
+    fences: Vec<kv::Fence>,
+    flushed: Option<Flushed>,
+    lock_nodes: Vec<NodeId>,
+}
+
+impl TwoPhase {
+    async fn run(mut self, answer: oneshot::Sender<Result<Timestamp>>) {
+        let result = self.decide().await;
+        let outcome = result.as_ref().ok().copied();
+        let unknown = matches!(result, Err(Error::CommitUnknown { .. }));
+        // A client that went away hears nothing; the outcome holds all the same.
+        let _gone = answer.send(result);
+        if !unknown {
+            if outcome.is_none() {
+                self.record_abort().await;
+            }
+            self.resolve(outcome).await;
+        }
+        release_locks(&self.client, self.id, std::mem::take(&mut self.lock_nodes)).await;
+    }
+
+    async fn decide(&self) -> Result<Timestamp> {
+        let prepared = self.prepare().await?;
+        let commit_ts = prepared.max(self.client.timestamp().await?);
+        self.validate(commit_ts).await?;
+        let record = kv::Decide {
+            primary: self.primary.clone(),
+            commit: true,
+            commit_ts: commit_ts.0,
+            intent_spans: self.intent_spans(),
+        };
+        let answer = self.client.send_to_key(&self.primary, self.id, request::Body::Decide(record)).await;
+        match answer.map_err(unknown_outcome)? {
+            response::Body::TxnStatus(status) if status.state() == txn_status::State::Committed => {
+                Ok(Timestamp(status.commit_ts))
+            }
+            response::Body::TxnStatus(_) => Err(Error::Expired),
+            _ => Err(Error::CommitUnknown { reason: "an answer of the wrong kind to Decide".to_owned() }),
+        }
+    }
+
+    /// Prepares every shard and answers the highest lower bound of the commit timestamp.
+    async fn prepare(&self) -> Result<Timestamp> {
+        let mut highest = Timestamp::ZERO;
+        let mut left: Vec<usize> = (0..self.writes.len()).collect();
+        let mut attempt = 0;
+        while !left.is_empty() {
+            let expires_ms = self.client.timestamp().await?.millis() + EXPIRY_MS;
+            let keys = left.iter().map(|i| (*i, &self.writes[*i].key));
+            let groups = group_by_route(&self.client, keys);
+            let answers = groups.iter().map(|(route, positions)| self.prepare_shard(route, positions, expires_ms));
+            let mut stale = None;
+            left.clear();
+            for (answer, (_, positions)) in join_all(answers).await.into_iter().zip(&groups) {
+                match answer? {
+                    Routed::Done(response::Body::Prepare(done)) => highest = highest.max(Timestamp(done.min_commit_ts)),
+                    Routed::Done(_) => return Err(unexpected("Prepare")),
+                    Routed::Stale(reason) => {
+                        left.extend(positions);
+                        stale = Some(reason);
+                    }
+                }
+            }
+            if let Some(reason) = stale {
+                self.client.reroute(&mut attempt, reason).await?;
+            }
+        }
+        Ok(highest)
+    }
+
+    async fn prepare_shard(
+        &self,
+        route: &Route,
+        positions: &[usize],
+        expires_ms: u64,
+    ) -> Result<Routed<response::Body>> {
+        let prepare = kv::Prepare {
+            writes: positions.iter().map(|i| self.writes[*i].clone()).collect(),
+            locked: Vec::new(),
+            primary: self.primary.clone(),
+            expires_ms,
+            fences: self.fences.clone(),
+            intent_spans: Vec::new(),
+            is_primary: route.contains(&self.primary),
+        };
+        self.client.send(route, self.id, request::Body::Prepare(prepare)).await
+    }
+
+    async fn validate(&self, commit_ts: Timestamp) -> Result<()> {
+        let mut left = self.validate.clone();
+        let mut attempt = 0;
+        while !left.is_empty() {
+            let mut by_shard: Vec<(Route, Vec<kv::Span>)> = Vec::new();
+            for (route, part) in left.drain(..).flat_map(|span| self.client.ranges().routes(&span)) {
+                match by_shard.iter_mut().find(|(known, _)| *known == route) {
+                    Some((_, parts)) => parts.push(part),
+                    None => by_shard.push((route, vec![part])),
+                }
+            }
+            let mut stale = None;
+            for (route, spans) in by_shard {
+                let (snapshot_ts, commit_ts) = (self.snapshot.0, commit_ts.0);
+                let body = request::Body::Validate(kv::Validate { spans: spans.clone(), snapshot_ts, commit_ts });
+                if let Routed::Stale(reason) = self.client.send(&route, self.id, body).await? {
+                    left.extend(spans);
+                    stale = Some(reason);
+                }
+            }
+            if let Some(reason) = stale {
+                self.client.reroute(&mut attempt, reason).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Spans around everything this transaction may have left as intents: one for each shard, and the flushed ones.
+    fn intent_spans(&self) -> Vec<kv::Span> {
+        let groups = group_by_route(&self.client, self.writes.iter().map(|write| &write.key).enumerate());
+        let hulls = groups.into_iter().filter_map(|(_, positions)| {
+            let (first, last) = (*positions.first()?, *positions.last()?);
+            hull(&self.writes[first..=last])
+        });
+        hulls.chain(self.flushed.iter().flat_map(|flushed| flushed.spans.iter().cloned())).collect()
+    }
+
+    async fn record_abort(&self) {
+        let (primary, intent_spans) = (self.primary.clone(), self.intent_spans());
+        let record = kv::Decide { primary, commit: false, commit_ts: 0, intent_spans };
+        if let Err(error) = self.client.send_to_key(&self.primary, self.id, request::Body::Decide(record)).await {
+            tracing::debug!(txn = %self.id, %error, "could not record an abort; it expires");
+        }
+    }
+
+    /// Resolves every intent, the primary's shard last, and forgets the record.
+    async fn resolve(&self, outcome: Option<Timestamp>) {
+        let spans = if self.flushed.is_none() && self.writes.len() <= RESOLVE_KEYS_MAX {
+            self.writes.iter().map(|write| point_span(&write.key)).collect()
+        } else {
+            self.intent_spans()
+        };
+        resolve_spans(&self.client, self.id, outcome, spans, &self.primary).await;
+    }
+}
+
+/// Resolves the intents in `spans`, those in the primary's shard last. A shard that cannot be reached keeps its
+/// intents until somebody meets them, and the record stays for those.
+async fn resolve_spans(client: &Client, id: TxnId, outcome: Option<Timestamp>, spans: Vec<kv::Span>, primary: &Bytes) {
+    let mut by_shard: Vec<(Route, Vec<kv::Span>)> = Vec::new();
+    for (route, part) in spans.iter().flat_map(|span| client.ranges().routes(span)) {
+        match by_shard.iter_mut().find(|(known, _)| *known == route) {
+            Some((_, parts)) => parts.push(part),
+            None => by_shard.push((route, vec![part])),
+        }
+    }
+    by_shard.sort_by_key(|(route, _)| route.contains(primary));
+    let mut complete = true;
+    for (route, parts) in by_shard {
+        let forget = complete && route.contains(primary);
+        complete &= resolve_at(client, id, outcome, &route, parts, forget.then_some(primary)).await;
+    }
+}
+
+async fn resolve_at(
+    client: &Client,
+    id: TxnId,
+    outcome: Option<Timestamp>,
+    route: &Route,
+    parts: Vec<kv::Span>,
+    forget: Option<&Bytes>,
+) -> bool {
+    let is_point = |span: &kv::Span| span.end.len() == span.start.len() + 1 && span.end.starts_with(&span.start);
+    let (points, spans): (Vec<_>, Vec<_>) = parts.into_iter().partition(is_point);
+    let resolve = kv::Resolve {
+        commit: outcome.is_some(),
+        commit_ts: outcome.unwrap_or_default().0,
+        keys: points.into_iter().map(|span| span.start).collect(),
+        spans,
+        forget_record: forget.is_some(),
+        primary: forget.cloned().unwrap_or_default(),
+    };
+    match client.send(route, id, request::Body::Resolve(resolve)).await {
+        Ok(Routed::Done(_)) => true,
+        Ok(Routed::Stale(reason)) => {
+            tracing::debug!(txn = %id, reason, "intents are left for whoever meets them");
+            false
+        }
+        Err(error) => {
+            tracing::debug!(txn = %id, %error, "intents are left for whoever meets them");
+            false
+        }
+    }
+}
+
+/// Drops every lock of the transaction on these nodes.
+async fn release_locks(client: &Client, id: TxnId, nodes: Vec<NodeId>) {
+    for node in nodes {
+        let header = kv::Header { txn: id.0, ..kv::Header::default() };
+        let body = Some(request::Body::ReleaseLocks(kv::ReleaseLocks { keys: Vec::new() }));
+        client.inner.transport.call(node, kv::Request { header: Some(header), body }).await;
+    }
+}
+
+/// Aborts what was flushed and frees the locks.
+async fn undo(client: Client, id: TxnId, flushed: Option<Flushed>, nodes: Vec<NodeId>) {
+    if let Some(flushed) = flushed {
+        let (primary, intent_spans) = (flushed.primary.clone(), flushed.spans.clone());
+        let record = kv::Decide { primary, commit: false, commit_ts: 0, intent_spans };
+        if let Err(error) = client.send_to_key(&flushed.primary, id, request::Body::Decide(record)).await {
+            tracing::debug!(txn = %id, %error, "could not record an abort; it expires");
+        }
+        resolve_spans(&client, id, None, flushed.spans.clone(), &flushed.primary).await;
+    }
+    release_locks(&client, id, nodes).await;
+}

@@ -1,0 +1,100 @@
+//! Point reads of a transaction.
+
+use bytes::Bytes;
+use proto::{
+    TxnId,
+    kv::{self, request, response},
+};
+use sharddb_proto as proto;
+
+use crate::{
+    Client, Result, Route, Txn,
+    client::{Routed, unexpected},
+};
+
+/// Keys of one request. The shard has its own bound; this keeps a request's answer within memory.
+const GET_KEYS_MAX: usize = 4096;
+
+/// Positions of `keys` grouped by the shard that holds them, in order of first appearance.
+pub(crate) fn group_by_route<'k>(
+    client: &Client,
+    keys: impl Iterator<Item = (usize, &'k Bytes)>,
+) -> Vec<(Route, Vec<usize>)> {
+    let map = client.ranges();
+    let mut groups: Vec<(Route, Vec<usize>)> = Vec::new();
+    for (position, key) in keys {
+        match groups.iter_mut().find(|(route, _)| route.contains(key)) {
+            Some((_, positions)) => positions.push(position),
+            None => groups.push((map.route(key).clone(), vec![position])),
+        }
+    }
+    groups
+}
+
+impl Txn {
+    /// Values at the statement's snapshot, own writes first. One for each key, in order.
+    pub async fn get(&mut self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>> {
+        let read_ts = if keys.iter().all(|key| self.buffer.get(key).is_some()) { 0 } else { self.snapshot().await?.0 };
+        for key in keys {
+            self.note_read(point_span(key));
+        }
+        self.get_at(keys, read_ts).await
+    }
+
+    /// The latest committed value of one key, or the own write. For a READ COMMITTED statement that reads nothing
+    /// else: it needs no timestamp.
+    pub async fn get_latest(&mut self, key: &Bytes) -> Result<Option<Bytes>> {
+        let mut values = self.get_at(std::slice::from_ref(key), 0).await?;
+        Ok(values.swap_remove(0))
+    }
+
+    async fn get_at(&self, keys: &[Bytes], read_ts: u64) -> Result<Vec<Option<Bytes>>> {
+        let mut values: Vec<Option<Option<Bytes>>> = keys.iter().map(|key| self.buffer.get(key).cloned()).collect();
+        let mut attempt = 0;
+        loop {
+            let missing = keys.iter().enumerate().filter(|(i, _)| values[*i].is_none());
+            let groups = group_by_route(&self.client, missing);
+            let mut stale = None;
+            for (route, positions) in groups {
+                for chunk in positions.chunks(GET_KEYS_MAX) {
+                    let wanted = chunk.iter().map(|i| keys[*i].clone()).collect();
+                    match fetch(&self.client, &route, self.read_id(), wanted, read_ts).await? {
+                        Routed::Done(versions) => {
+                            for (i, version) in chunk.iter().zip(versions) {
+                                values[*i] = Some(version.present.then_some(version.value));
+                            }
+                        }
+                        Routed::Stale(reason) => stale = Some(reason),
+                    }
+                }
+            }
+            match stale {
+                None => return Ok(values.into_iter().map(Option::unwrap_or_default).collect()),
+                Some(reason) => self.client.reroute(&mut attempt, reason).await?,
+            }
+        }
+    }
+}
+
+async fn fetch(
+    client: &Client,
+    route: &Route,
+    txn: TxnId,
+    keys: Vec<Bytes>,
+    read_ts: u64,
+) -> Result<Routed<Vec<kv::Version>>> {
+    let count = keys.len();
+    match client.send(route, txn, request::Body::Get(kv::Get { keys, read_ts })).await? {
+        Routed::Done(response::Body::Get(got)) if got.versions.len() == count => Ok(Routed::Done(got.versions)),
+        Routed::Done(_) => Err(unexpected("Get")),
+        Routed::Stale(reason) => Ok(Routed::Stale(reason)),
+    }
+}
+
+/// The span that holds just this key.
+pub(crate) fn point_span(key: &Bytes) -> kv::Span {
+    let mut end = Vec::with_capacity(key.len() + 1);
+    end.extend_from_slice(key);
+    end.push(0);
+    kv::Span { start: key.clone(), end: end.into() }
+}

@@ -1,0 +1,53 @@
+//! Snapshots in use by this process, so that garbage collection spares what they can see.
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+use proto::Timestamp;
+use sharddb_proto as proto;
+
+/// Timestamps that open transactions and statements read at, with how many use each.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshots {
+    live: Mutex<BTreeMap<Timestamp, usize>>,
+}
+
+impl Snapshots {
+    pub(crate) fn register(&self, timestamp: Timestamp) {
+        *self.live.lock().entry(timestamp).or_default() += 1;
+    }
+
+    pub(crate) fn release(&self, timestamp: Timestamp) {
+        let mut live = self.live.lock();
+        let count = live.get_mut(&timestamp).expect("a released snapshot is registered");
+        *count -= 1;
+        if *count == 0 {
+            live.remove(&timestamp);
+        }
+    }
+
+    /// The oldest snapshot in use.
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
+        self.live.lock().first_key_value().map(|(timestamp, _)| *timestamp)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_snapshot_counts_until_its_last_user_is_gone() {
+        let snapshots = Snapshots::default();
+        for ts in [7, 5, 5] {
+            snapshots.register(Timestamp(ts));
+        }
+        assert_eq!(snapshots.oldest(), Some(Timestamp(5)));
+        snapshots.release(Timestamp(5));
+        assert_eq!(snapshots.oldest(), Some(Timestamp(5)));
+        snapshots.release(Timestamp(5));
+        assert_eq!(snapshots.oldest(), Some(Timestamp(7)));
+        snapshots.release(Timestamp(7));
+        assert_eq!(snapshots.oldest(), None);
+    }
+}

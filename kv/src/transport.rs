@@ -1,0 +1,21 @@
+//! The seam between the client and the nodes.
+
+use std::{future::Future, pin::Pin};
+
+use proto::{
+    NodeId,
+    kv::{Request, Response},
+};
+use sharddb_proto as proto;
+
+/// A boxed future that can move between threads.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Carries a request to a node and brings its answer.
+///
+/// A transport failure is answered as `Failure::internal`: the request may or may not have had its effect.
+/// Dropping the future gives up waiting; lock waits end at the shard, commits that were proposed go on.
+pub trait Transport: Send + Sync {
+    /// Sends one request to `node`.
+    fn call<'a>(&'a self, node: NodeId, request: Request) -> BoxFuture<'a, Response>;
+}

@@ -1,0 +1,204 @@
+//! A transaction: its snapshot, its buffered writes and the locks it holds.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use proto::{NodeId, Timestamp, TxnId, kv};
+use sharddb_proto as proto;
+
+use crate::{Client, Error, Result, Savepoint, buffer::WriteBuffer, intents::Flushed};
+
+/// Isolation levels, with PostgreSQL's meaning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// Each statement sees what was committed when it began.
+    #[default]
+    ReadCommitted,
+    /// Every statement sees what was committed when the first began (snapshot isolation).
+    RepeatableRead,
+    /// As if transactions ran one after the other, in an order that respects real time.
+    Serializable,
+}
+
+/// How a transaction runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TxnOptions {
+    /// Its isolation level.
+    pub isolation: Isolation,
+    /// It takes no locks and writes nothing.
+    pub read_only: bool,
+}
+
+/// Bound of the write buffer while a savepoint is open. Without one, the buffer is flushed as intents instead.
+const SAVEPOINT_BUFFER_BYTES_MAX: usize = 512 << 20;
+
+/// An open transaction. Dropping it rolls it back in the background.
+pub struct Txn {
+    pub(crate) client: Client,
+    pub(crate) id: TxnId,
+    pub(crate) options: TxnOptions,
+    /// What reads see; registered with the client while set.
+    snapshot: Option<Timestamp>,
+    pub(crate) buffer: WriteBuffer,
+    /// Locked keys with the commit timestamp of the version that was newest at the grant.
+    pub(crate) locks: HashMap<Bytes, u64>,
+    /// Nodes whose lock tables may hold something of this transaction.
+    pub(crate) lock_nodes: Vec<NodeId>,
+    /// Spans read, for SERIALIZABLE.
+    pub(crate) read_spans: Vec<kv::Span>,
+    pub(crate) flushed: Option<Flushed>,
+    pub(crate) fences: Vec<kv::Fence>,
+    /// Set by commit and rollback.
+    pub(crate) finished: bool,
+}
+
+impl Txn {
+    pub(crate) fn new(client: Client, options: TxnOptions) -> Self {
+        Self {
+            client,
+            id: TxnId(rand::random_range(1..=u64::MAX)),
+            options,
+            snapshot: None,
+            buffer: WriteBuffer::default(),
+            locks: HashMap::new(),
+            lock_nodes: Vec::new(),
+            read_spans: Vec::new(),
+            flushed: None,
+            fences: Vec::new(),
+            finished: false,
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> TxnId {
+        self.id
+    }
+
+    /// Its isolation level.
+    pub fn isolation(&self) -> Isolation {
+        self.options.isolation
+    }
+
+    /// Changes how it runs; only sensible before its first statement.
+    pub fn set_options(&mut self, options: TxnOptions) {
+        self.options = options;
+    }
+
+    /// Whether it has written anything.
+    pub fn has_writes(&self) -> bool {
+        !self.buffer.is_empty() || self.flushed.is_some()
+    }
+
+    /// Whether it has taken a snapshot, lock or write, after which its isolation level is fixed.
+    pub fn has_started(&self) -> bool {
+        self.snapshot.is_some() || !self.locks.is_empty() || self.has_writes()
+    }
+
+    /// Begins a statement: READ COMMITTED forgets the last statement's snapshot.
+    pub fn start_statement(&mut self) {
+        if self.options.isolation == Isolation::ReadCommitted {
+            self.forget_snapshot();
+        }
+    }
+
+    /// The snapshot of the running statement, taken at the first call.
+    pub async fn snapshot(&mut self) -> Result<Timestamp> {
+        if let Some(snapshot) = self.snapshot {
+            return Ok(snapshot);
+        }
+        let snapshot = self.client.timestamp().await?;
+        self.client.inner.snapshots.register(snapshot);
+        self.snapshot = Some(snapshot);
+        Ok(snapshot)
+    }
+
+    /// The snapshot if one was taken.
+    pub(crate) fn registered_snapshot(&self) -> Option<Timestamp> {
+        self.snapshot
+    }
+
+    /// Takes a newer snapshot in the middle of a READ COMMITTED statement, to look again at changed rows.
+    pub async fn refresh_snapshot(&mut self) -> Result<Timestamp> {
+        if self.options.isolation == Isolation::ReadCommitted {
+            self.forget_snapshot();
+        }
+        self.snapshot().await
+    }
+
+    /// Buffers a write. The key must be locked, except where nobody else can know it.
+    pub fn put(&mut self, key: Bytes, value: Bytes) {
+        self.buffer.put(key, Some(value));
+    }
+
+    /// Buffers a deletion.
+    pub fn delete(&mut self, key: Bytes) {
+        self.buffer.put(key, None);
+    }
+
+    /// Asks that requests planned against an older layout of the table be refused once this commits.
+    pub fn fence(&mut self, table: u32, version: u64) {
+        self.fences.push(kv::Fence { table, version });
+    }
+
+    /// Opens a savepoint.
+    pub fn savepoint(&mut self) -> Savepoint {
+        self.buffer.savepoint()
+    }
+
+    /// Undoes the writes since a savepoint, which stays open. Locks stay until the end of the transaction.
+    pub fn rollback_to(&mut self, savepoint: Savepoint) {
+        self.buffer.rollback_to(savepoint);
+    }
+
+    /// Closes a savepoint and keeps its writes.
+    pub fn release(&mut self, savepoint: Savepoint) {
+        self.buffer.release(savepoint);
+    }
+
+    /// The own buffered writes in a span, for a fragment to lay over what it reads.
+    pub fn overlay(&self, span: &kv::Span) -> Vec<kv::Write> {
+        self.buffer
+            .range(&span.start, &span.end)
+            .map(|(key, value)| kv::Write { key: key.clone(), value: value.clone(), locked_version: 0 })
+            .collect()
+    }
+
+    /// Whether reads of other nodes must carry the transaction id to see its flushed intents.
+    pub fn reads_own_intents(&self) -> bool {
+        self.flushed.is_some()
+    }
+
+    /// Remembers a span read by a fragment, for SERIALIZABLE.
+    pub fn note_read(&mut self, span: kv::Span) {
+        if self.options.isolation == Isolation::Serializable && !self.options.read_only {
+            self.read_spans.push(span);
+        }
+    }
+
+    /// The id that reads carry: none unless own intents may be met.
+    pub(crate) fn read_id(&self) -> TxnId {
+        if self.flushed.is_some() { self.id } else { TxnId::default() }
+    }
+
+    pub(crate) fn check_buffer_bound(&self) -> Result<()> {
+        if self.buffer.has_savepoints() && self.buffer.bytes() > SAVEPOINT_BUFFER_BYTES_MAX {
+            return Err(Error::TooLarge { limit: SAVEPOINT_BUFFER_BYTES_MAX });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn forget_snapshot(&mut self) {
+        if let Some(snapshot) = self.snapshot.take() {
+            self.client.inner.snapshots.release(snapshot);
+        }
+    }
+}
+
+impl Drop for Txn {
+    fn drop(&mut self) {
+        self.forget_snapshot();
+        if !self.finished {
+            self.abandon();
+        }
+    }
+}
