@@ -1,0 +1,265 @@
+//! The engine on disk: RocksDB without its own write-ahead log.
+//!
+//! The Raft log is replayed after a crash, so RocksDB writes no log; `flush` writes the memtables of all column
+//! families at one point in time (atomic flush). A crash therefore leaves a state that held at one moment.
+
+use std::{path::Path, sync::Arc};
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, ErrorKind, FlushOptions,
+    Options, ReadOptions, SliceTransform, WriteBatch, WriteOptions,
+};
+
+use crate::{Batch, Cf, Cursor, Engine, Error, Operation, Result, Span};
+
+/// Sizes of an engine on disk.
+#[derive(Clone, Debug)]
+pub struct RocksOptions {
+    /// Bytes of the block cache, shared by the column families.
+    pub block_cache_bytes: usize,
+    /// Bytes of one memtable.
+    pub memtable_bytes: usize,
+    /// Background threads for flushes and compactions.
+    pub background_jobs: i32,
+}
+
+impl Default for RocksOptions {
+    fn default() -> Self {
+        Self { block_cache_bytes: 1 << 30, memtable_bytes: 64 << 20, background_jobs: 2 }
+    }
+}
+
+/// Bits a key of the bloom filters: one percent of needless reads.
+const BLOOM_BITS: f64 = 10.0;
+
+/// RocksDB behind the engine trait.
+pub struct RocksEngine {
+    db: Arc<DB>,
+    write_options: WriteOptions,
+}
+
+impl RocksEngine {
+    /// Opens the engine in a directory, creating it if there is none.
+    pub fn open(path: &Path, options: &RocksOptions) -> Result<Self> {
+        let cache = Cache::new_lru_cache(options.block_cache_bytes);
+        let families = Cf::ALL.map(|cf| ColumnFamilyDescriptor::new(name(cf), family_options(cf, options, &cache)));
+        let db = DB::open_cf_descriptors(&database_options(options), path, families)
+            .map_err(|error| Error::Open { path: path.to_owned(), reason: error.to_string() })?;
+        let mut write_options = WriteOptions::default();
+        write_options.disable_wal(true);
+        Ok(Self { db: Arc::new(db), write_options })
+    }
+
+    fn family(&self, cf: Cf) -> &ColumnFamily {
+        self.db.cf_handle(name(cf)).expect("every column family is opened with the database")
+    }
+}
+
+fn name(cf: Cf) -> &'static str {
+    match cf {
+        // RocksDB demands a family of this name.
+        Cf::Data => "default",
+        Cf::Intents => "intents",
+        Cf::Local => "local",
+    }
+}
+
+fn database_options(options: &RocksOptions) -> Options {
+    let mut database = Options::default();
+    database.create_if_missing(true);
+    database.create_missing_column_families(true);
+    database.set_atomic_flush(true);
+    database.set_max_background_jobs(options.background_jobs);
+    database.set_bytes_per_sync(1 << 20);
+    database.set_max_open_files(1024);
+    database.set_keep_log_file_num(4);
+    database.set_paranoid_checks(true);
+    database
+}
+
+fn family_options(cf: Cf, options: &RocksOptions, cache: &Cache) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_bloom_filter(BLOOM_BITS, false);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_block_size(16 << 10);
+    table.set_format_version(5);
+    let mut family = Options::default();
+    family.set_write_buffer_size(if cf == Cf::Data { options.memtable_bytes } else { options.memtable_bytes / 4 });
+    family.set_max_write_buffer_number(4);
+    family.set_compression_type(rocksdb::DBCompressionType::Lz4);
+    family.set_level_compaction_dynamic_level_bytes(true);
+    if cf == Cf::Data {
+        table.set_whole_key_filtering(false);
+        family.set_prefix_extractor(SliceTransform::create("key-without-version", without_version, Some(has_version)));
+        family.set_memtable_prefix_bloom_ratio(0.1);
+    }
+    family.set_block_based_table_factory(&table);
+    family
+}
+
+fn without_version(key: &[u8]) -> &[u8] {
+    &key[..key.len().saturating_sub(Cf::VERSION_SUFFIX)]
+}
+
+fn has_version(key: &[u8]) -> bool {
+    key.len() >= Cf::VERSION_SUFFIX
+}
+
+fn convert(error: rocksdb::Error, action: &'static str) -> Error {
+    let text = error.to_string();
+    match error.kind() {
+        ErrorKind::Corruption => Error::Corrupt(text),
+        _ if text.contains("No space left") => Error::DiskFull,
+        ErrorKind::IOError => Error::Io { action, source: std::io::Error::other(text) },
+        _ => Error::Engine(text),
+    }
+}
+
+impl Engine for RocksEngine {
+    fn get(&self, cf: Cf, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.db.get_cf(self.family(cf), key).map_err(|error| convert(error, "read a key"))
+    }
+
+    fn write(&self, batch: &Batch) -> Result<()> {
+        let mut writes = WriteBatch::default();
+        for operation in batch.operations() {
+            match operation {
+                Operation::Put(cf, key, value) => writes.put_cf(self.family(*cf), key, value),
+                Operation::Delete(cf, key) => writes.delete_cf(self.family(*cf), key),
+                Operation::DeleteRange(cf, span) if span.end.is_empty() => {
+                    let mut cursor = self.cursor(*cf, span)?;
+                    let mut more = cursor.first()?;
+                    while more {
+                        writes.delete_cf(self.family(*cf), cursor.key());
+                        more = cursor.next()?;
+                    }
+                }
+                Operation::DeleteRange(cf, span) if span.start < span.end => {
+                    writes.delete_range_cf(self.family(*cf), &span.start, &span.end);
+                }
+                Operation::DeleteRange(..) => {}
+            }
+        }
+        self.db.write_opt(writes, &self.write_options).map_err(|error| convert(error, "write a batch"))
+    }
+
+    fn cursor(&self, cf: Cf, span: &Span) -> Result<Box<dyn Cursor>> {
+        let mut options = ReadOptions::default();
+        options.set_total_order_seek(true);
+        options.set_iterate_lower_bound(span.start.clone());
+        if !span.end.is_empty() {
+            options.set_iterate_upper_bound(span.end.clone());
+        }
+        Ok(Box::new(RocksCursor::new(&self.db, cf, options)))
+    }
+
+    fn first_version(&self, version_key: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        let mut options = ReadOptions::default();
+        options.set_prefix_same_as_start(true);
+        let mut iterator = self.db.raw_iterator_cf_opt(self.family(Cf::Data), options);
+        iterator.seek(version_key);
+        let prefix = without_version(version_key);
+        match iterator.item() {
+            Some((key, value)) if key.len() == version_key.len() && without_version(key) == prefix => {
+                Ok(Some((key.to_vec(), value.to_vec())))
+            }
+            Some(_) => Ok(None),
+            None => iterator.status().map(|()| None).map_err(|error| convert(error, "read a version")),
+        }
+    }
+
+    fn flush(&self) -> Result<()> {
+        let families: Vec<&ColumnFamily> = Cf::ALL.iter().map(|cf| self.family(*cf)).collect();
+        self.db.flush_cfs_opt(&families, &FlushOptions::default()).map_err(|error| convert(error, "flush"))
+    }
+
+    fn approximate_size(&self, cf: Cf, span: &Span) -> u64 {
+        /// Sorts after every key: storage ids are below 2^32 - 1.
+        const LAST: [u8; 8] = [0xff; 8];
+        let end = if span.end.is_empty() { &LAST[..] } else { &span.end[..] };
+        let range = rocksdb::Range::new(&span.start[..], end);
+        self.db.get_approximate_sizes_cf(self.family(cf), &[range]).into_iter().sum()
+    }
+
+    fn statistics(&self) -> Vec<(&'static str, u64)> {
+        let properties = [
+            ("memtable_bytes", "rocksdb.cur-size-all-mem-tables"),
+            ("sst_bytes", "rocksdb.total-sst-files-size"),
+            ("pending_compaction_bytes", "rocksdb.estimate-pending-compaction-bytes"),
+            ("block_cache_bytes", "rocksdb.block-cache-usage"),
+        ];
+        let value = |property| self.db.property_int_value_cf(self.family(Cf::Data), property).ok().flatten();
+        properties.into_iter().filter_map(|(name, property)| Some((name, value(property)?))).collect()
+    }
+}
+
+/// An iterator that keeps its database open.
+struct RocksCursor {
+    /// Borrows from `_db`; declared first so that it is dropped first.
+    iterator: DBRawIterator<'static>,
+    _db: Arc<DB>,
+}
+
+impl RocksCursor {
+    fn new(db: &Arc<DB>, cf: Cf, options: ReadOptions) -> Self {
+        let family = db.cf_handle(name(cf)).expect("every column family is opened with the database");
+        let iterator = db.raw_iterator_cf_opt(family, options);
+        // SAFETY: the iterator borrows the database, which `_db` keeps alive and in place for as long as this struct;
+        // fields are dropped in order, the iterator first, and it never leaves the struct.
+        let iterator = unsafe { std::mem::transmute::<DBRawIterator<'_>, DBRawIterator<'static>>(iterator) };
+        Self { iterator, _db: Arc::clone(db) }
+    }
+
+    fn arrived(&self) -> Result<bool> {
+        if self.iterator.valid() {
+            return Ok(true);
+        }
+        self.iterator.status().map(|()| false).map_err(|error| convert(error, "move a cursor"))
+    }
+}
+
+impl Cursor for RocksCursor {
+    fn seek(&mut self, key: &[u8]) -> Result<bool> {
+        self.iterator.seek(key);
+        self.arrived()
+    }
+
+    fn seek_back(&mut self, key: &[u8]) -> Result<bool> {
+        self.iterator.seek_for_prev(key);
+        self.arrived()
+    }
+
+    fn first(&mut self) -> Result<bool> {
+        self.iterator.seek_to_first();
+        self.arrived()
+    }
+
+    fn last(&mut self) -> Result<bool> {
+        self.iterator.seek_to_last();
+        self.arrived()
+    }
+
+    fn next(&mut self) -> Result<bool> {
+        if self.iterator.valid() {
+            self.iterator.next();
+        }
+        self.arrived()
+    }
+
+    fn prev(&mut self) -> Result<bool> {
+        if self.iterator.valid() {
+            self.iterator.prev();
+        }
+        self.arrived()
+    }
+
+    fn key(&self) -> &[u8] {
+        self.iterator.key().expect("the last move found an entry")
+    }
+
+    fn value(&self) -> &[u8] {
+        self.iterator.value().expect("the last move found an entry")
+    }
+}
