@@ -95,7 +95,7 @@ fn ranges_are_deleted(engine: &impl Engine) {
 }
 
 fn versions_are_found(engine: &impl Engine) {
-    put(engine, Cf::Data, &[("k00000003", "3"), ("k00000007", "7"), ("kk0000005", "other"), ("l00000001", "1")]);
+    put(engine, Cf::Data, &[("k00000003", "3"), ("k00000007", "7"), ("kk00000005", "other"), ("l00000001", "1")]);
     let find = |key: &str| {
         let found = engine.first_version(key.as_bytes()).expect("a read succeeds");
         found.map(|(_, value)| String::from_utf8(value).expect("text"))
