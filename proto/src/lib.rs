@@ -26,3 +26,9 @@ pub mod meta {
     #![allow(missing_docs)]
     include!(concat!(env!("OUT_DIR"), "/sharddb.meta.rs"));
 }
+
+/// What Raft itself stores.
+pub mod raft {
+    #![allow(missing_docs)]
+    include!(concat!(env!("OUT_DIR"), "/sharddb.raft.rs"));
+}

@@ -1,0 +1,221 @@
+//! The log as its users see it.
+
+use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::{
+    files::Files,
+    index::Index,
+    record::{GroupId, Record},
+    recovery::{self, Recovered},
+    segment::Segment,
+    writer::{Round, Writer},
+};
+
+/// Why the log could not be opened, written or read.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LogError {
+    /// The volume is full.
+    #[error("no space left for the Raft log")]
+    DiskFull,
+    /// The operating system failed.
+    #[error("could not {action}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Arc<io::Error>,
+    },
+    /// Acknowledged data is damaged.
+    #[error("the Raft log is damaged: {path} at offset {offset}: {reason}", path = path.display())]
+    Corrupt {
+        /// The segment.
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The log is being closed.
+    #[error("the Raft log is closed")]
+    Closed,
+}
+
+impl LogError {
+    pub(super) fn io(action: &'static str, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::StorageFull {
+            return Self::DiskFull;
+        }
+        Self::Io { action, source: Arc::new(source) }
+    }
+
+    /// The SQLSTATE a client sees, as its five characters.
+    pub fn sqlstate(&self) -> &'static str {
+        match self {
+            Self::DiskFull => "53100",
+            Self::Io { .. } => "58030",
+            Self::Corrupt { .. } => "XX001",
+            Self::Closed => "57P01",
+        }
+    }
+}
+
+/// Sizes of the log.
+#[derive(Clone, Copy, Debug)]
+pub struct LogOptions {
+    /// Bytes after which a new segment is started.
+    pub segment_bytes: u64,
+    /// Segments after which entries that hold the oldest back are written again.
+    pub segments_max: usize,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, segments_max: 16 }
+    }
+}
+
+/// State shared by callers and the writer thread.
+pub(super) struct State {
+    pub(super) index: Mutex<Index>,
+    pub(super) segments: Mutex<BTreeMap<u64, Segment>>,
+    /// Set by the first failed write or sync; never cleared.
+    pub(super) failure: Mutex<Option<LogError>>,
+}
+
+/// Called once with the outcome of a round.
+pub(super) type Done = Box<dyn FnOnce(Result<(), LogError>) + Send>;
+
+/// One durable log for many groups. Shared as `Arc`; dropping the last one ends the writer thread.
+pub struct SharedLog {
+    state: Arc<State>,
+    writer: Writer,
+    /// Held while a submission is applied to the index and queued, so that both see the same order. The writer takes
+    /// the index lock only, and so always makes room in the queue.
+    order: Mutex<()>,
+}
+
+impl SharedLog {
+    /// Opens the log of a directory, reading back what is there.
+    pub fn open(files: Arc<dyn Files>, options: LogOptions) -> Result<Self, LogError> {
+        let Recovered { index, segments, next_sequence, end } = recovery::recover(files.as_ref())?;
+        let state =
+            Arc::new(State { index: Mutex::new(index), segments: Mutex::new(segments), failure: Mutex::new(None) });
+        let writer = Writer::start(files, options, Arc::clone(&state), next_sequence, end)?;
+        Ok(Self { state, writer, order: Mutex::new(()) })
+    }
+
+    /// Groups the log knows.
+    pub fn groups(&self) -> Vec<GroupId> {
+        let mut groups: Vec<GroupId> = self.state.index.lock().groups.keys().copied().collect();
+        groups.sort_unstable();
+        groups
+    }
+
+    /// Appends entries with consecutive indexes. They can be read at once; `done` is called when they are durable.
+    pub fn append(&self, group: GroupId, entries: Vec<(u64, Bytes)>, done: Done) {
+        let entries = entries.into_iter();
+        let records = entries.map(|(index, payload)| Record::Entry { group, index, payload }).collect();
+        self.submit(records, done);
+    }
+
+    /// Saves a vote; `done` is called when it is durable.
+    pub fn save_vote(&self, group: GroupId, vote: Bytes, done: Done) {
+        self.submit(vec![Record::Vote { group, payload: vote }], done);
+    }
+
+    /// Drops entries after `index`.
+    pub fn truncate(&self, group: GroupId, index: u64, done: Done) {
+        self.submit(vec![Record::Truncate { group, index }], done);
+    }
+
+    /// Drops entries up to and including `index`, remembering the id of the last.
+    pub fn purge(&self, group: GroupId, index: u64, id: Bytes, done: Done) {
+        self.submit(vec![Record::Purge { group, index, payload: id }], done);
+    }
+
+    /// Forgets a group.
+    pub fn drop_group(&self, group: GroupId, done: Done) {
+        self.submit(vec![Record::Drop { group }], done);
+    }
+
+    fn submit(&self, records: Vec<Record>, done: Done) {
+        if let Some(failure) = self.failure() {
+            return done(Err(failure));
+        }
+        let order = self.order.lock();
+        let mut index = self.state.index.lock();
+        for record in &records {
+            index.apply(record, None);
+        }
+        drop(index);
+        let refused = self.writer.submit(Round { records, done });
+        drop(order);
+        if let Some(round) = refused {
+            (round.done)(Err(LogError::Closed));
+        }
+    }
+
+    /// The failure that stopped the log, if one did.
+    pub fn failure(&self) -> Option<LogError> {
+        self.state.failure.lock().clone()
+    }
+
+    /// The group's vote.
+    pub fn vote(&self, group: GroupId) -> Option<Bytes> {
+        self.state.index.lock().groups.get(&group)?.vote.clone()
+    }
+
+    /// Index and id of the group's last purged entry.
+    pub fn purged(&self, group: GroupId) -> Option<(u64, Bytes)> {
+        self.state.index.lock().groups.get(&group)?.purged.clone()
+    }
+
+    /// Index of the group's last entry.
+    pub fn last_index(&self, group: GroupId) -> Option<u64> {
+        self.state.index.lock().groups.get(&group)?.entries.last_key_value().map(|(index, _)| *index)
+    }
+
+    /// Entries of `[start, end)` that exist, in order.
+    pub fn read(&self, group: GroupId, start: u64, end: u64) -> Result<Vec<(u64, Bytes)>, LogError> {
+        let mut found = Vec::new();
+        let index = self.state.index.lock();
+        let Some(state) = index.groups.get(&group) else { return Ok(found) };
+        if start >= end {
+            return Ok(found);
+        }
+        for (index, slot) in state.entries.range(start..end) {
+            let payload = match (&slot.cached, slot.position) {
+                (Some(payload), _) => payload.clone(),
+                (None, Some(position)) => self.read_entry(position)?,
+                (None, None) => unreachable!("an entry is in memory until it is written"),
+            };
+            found.push((*index, payload));
+        }
+        Ok(found)
+    }
+
+    fn read_entry(&self, position: super::segment::Position) -> Result<Bytes, LogError> {
+        read_entry(&self.state.segments.lock(), position)
+    }
+}
+
+/// Reads and checks an entry's payload.
+pub(super) fn read_entry(
+    segments: &BTreeMap<u64, Segment>,
+    position: super::segment::Position,
+) -> Result<Bytes, LogError> {
+    let segment = &segments[&position.segment];
+    let bytes = segment.read(position).map_err(|source| LogError::io("read a log entry", source))?;
+    match Record::decode(&bytes) {
+        Some((_, Record::Entry { payload, .. }, _)) => Ok(payload),
+        _ => Err(LogError::Corrupt {
+            path: PathBuf::from(super::segment::name(position.segment)),
+            offset: position.offset,
+            reason: "an entry is damaged",
+        }),
+    }
+}
