@@ -11,6 +11,9 @@ pub fn run<E: Engine>(make: impl Fn() -> E) {
     ranges_are_deleted(&make());
     versions_are_found(&make());
     flush_keeps_contents(&make());
+    snapshots_hold_one_moment_of_all_families(&make());
+    an_open_range_ends_after_every_key_and_covers_the_same_batch(&make());
+    a_longer_key_between_versions_hides_what_follows(&make());
 }
 
 fn put(engine: &impl Engine, cf: Cf, entries: &[(&str, &str)]) {
@@ -113,4 +116,46 @@ fn flush_keeps_contents(engine: &impl Engine) {
     put(engine, Cf::Data, &[("a00000000", "0")]);
     assert_eq!(keys(engine, Cf::Data, &Span::default()), ["a00000000", "a00000001"]);
     assert_eq!(engine.first_version(b"a00000001").expect("reads").map(|(_, value)| value), Some(b"1".to_vec()));
+}
+
+fn snapshots_hold_one_moment_of_all_families(engine: &impl Engine) {
+    put(engine, Cf::Data, &[("a_______1", "1")]);
+    put(engine, Cf::Local, &[("a", "1")]);
+    let snapshot = engine.snapshot();
+    put(engine, Cf::Data, &[("a_______1", "2"), ("b_______1", "2")]);
+    put(engine, Cf::Local, &[("a", "2")]);
+    engine.flush().expect("a flush succeeds");
+    assert_eq!(snapshot.get(Cf::Local, b"a").expect("reads"), Some(b"1".to_vec()));
+    assert_eq!(snapshot.get(Cf::Local, b"b").expect("reads"), None);
+    let mut cursor = snapshot.cursor(Cf::Data, &Span::default()).expect("a cursor opens");
+    drop(snapshot);
+    assert!(cursor.first().expect("moves"));
+    assert_eq!((cursor.key(), cursor.value()), (&b"a_______1"[..], &b"1"[..]));
+    assert!(!cursor.next().expect("moves"));
+    assert_eq!(engine.get(Cf::Local, b"a").expect("reads"), Some(b"2".to_vec()));
+}
+
+fn an_open_range_ends_after_every_key_and_covers_the_same_batch(engine: &impl Engine) {
+    let last = [0xff; 9];
+    let mut batch = Batch::default();
+    batch.put(Cf::Local, last, *b"stored before");
+    engine.write(&batch).expect("a write succeeds");
+    let mut batch = Batch::default();
+    batch.put(Cf::Local, *b"b", *b"1");
+    batch.put(Cf::Local, [0xff; 12], *b"1");
+    batch.put(Cf::Intents, [0xff; 12], *b"other family");
+    batch.delete_range(Cf::Local, Span::new("b", ""));
+    batch.put(Cf::Local, *b"c", *b"after");
+    engine.write(&batch).expect("a write succeeds");
+    assert_eq!(keys(engine, Cf::Local, &Span::default()), ["c"]);
+    assert!(engine.get(Cf::Intents, &[0xff; 12]).expect("reads").is_some());
+    assert_eq!(engine.get(Cf::Local, &last).expect("reads"), None);
+}
+
+/// Why keys have to be prefix-free: the known limit of `first_version`, the same in every engine.
+fn a_longer_key_between_versions_hides_what_follows(engine: &impl Engine) {
+    put(engine, Cf::Data, &[("k00000003x00000001", "other key"), ("k00000007", "7")]);
+    let find = |key: &str| engine.first_version(key.as_bytes()).expect("a read succeeds").map(|(_, value)| value);
+    assert_eq!(find("k00000003"), None);
+    assert_eq!(find("k00000004").as_deref(), Some(&b"7"[..]));
 }

@@ -1,5 +1,7 @@
 //! What every storage engine does.
 
+use std::path::Path;
+
 use crate::{Batch, Result};
 
 /// A column family: a key space of its own within an engine.
@@ -46,6 +48,9 @@ impl Span {
 /// Contract: a batch is atomic for readers and for crashes; a read sees every batch whose `write` returned before the
 /// read began; after a crash the engine holds what the last completed `flush` held, or a later state that is a prefix
 /// of the writes in order.
+///
+/// Keys of `Cf::Data` without their version suffix must be prefix-free: none may be the beginning of another. Otherwise
+/// a longer key can sort between two versions of a shorter one, and `first_version` does not look past it.
 pub trait Engine: Send + Sync + 'static {
     /// The value of a key.
     fn get(&self, cf: Cf, key: &[u8]) -> Result<Option<Vec<u8>>>;
@@ -61,14 +66,30 @@ pub trait Engine: Send + Sync + 'static {
     /// One point read of a version: faster than a cursor because filters apply.
     fn first_version(&self, version_key: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>>;
 
+    /// The engine as it is now, all column families at one moment; it does not see later writes.
+    fn snapshot(&self) -> Box<dyn Snapshot>;
+
     /// Makes everything written so far survive a power failure.
     fn flush(&self) -> Result<()>;
+
+    /// Makes a copy of everything written so far in a directory that does not exist yet. Files are shared where the file
+    /// system can.
+    fn checkpoint(&self, directory: &Path) -> Result<()>;
 
     /// Roughly how many bytes a span takes on disk and in memory.
     fn approximate_size(&self, cf: Cf, span: &Span) -> u64;
 
     /// Names and values of the engine's own statistics, for metrics.
     fn statistics(&self) -> Vec<(&'static str, u64)>;
+}
+
+/// An engine at one moment. Cheap to take; one that is kept for long keeps old versions on disk.
+pub trait Snapshot: Send + Sync {
+    /// The value of a key.
+    fn get(&self, cf: Cf, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// A cursor over a span. It may outlive the snapshot it was opened on.
+    fn cursor(&self, cf: Cf, span: &Span) -> Result<Box<dyn Cursor>>;
 }
 
 /// A position in a span of an engine.

@@ -31,6 +31,9 @@ pub enum Error {
         /// The engine's words.
         reason: String,
     },
+    /// The engine keeps nothing that could do this.
+    #[error("the storage engine does not support {0}")]
+    Unsupported(&'static str),
     /// Any other answer of the engine.
     #[error("storage engine: {0}")]
     Engine(String),
@@ -43,6 +46,7 @@ impl Error {
             Self::DiskFull => "53100",
             Self::Io { .. } | Self::Open { .. } => "58030",
             Self::Corrupt(_) => "XX001",
+            Self::Unsupported(_) => "0A000",
             Self::Engine(_) => "XX000",
         }
     }

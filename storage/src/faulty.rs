@@ -1,10 +1,10 @@
 //! An engine that fails on purpose, for tests of what lies above.
 
-use std::{collections::VecDeque, io, sync::Arc};
+use std::{collections::VecDeque, io, path::Path, sync::Arc};
 
 use parking_lot::Mutex;
 
-use crate::{Batch, Cf, Cursor, Engine, Error, Result, Span};
+use crate::{Batch, Cf, Cursor, Engine, Error, Result, Snapshot, Span};
 
 /// A failure to inject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,15 @@ impl<E: Engine> Engine for FaultyEngine<E> {
     fn first_version(&self, version_key: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
         take(&self.reads, "read a version")?;
         self.inner.first_version(version_key)
+    }
+
+    fn snapshot(&self) -> Box<dyn Snapshot> {
+        self.inner.snapshot()
+    }
+
+    fn checkpoint(&self, directory: &Path) -> Result<()> {
+        take(&self.writes, "make a checkpoint")?;
+        self.inner.checkpoint(directory)
     }
 
     fn flush(&self) -> Result<()> {

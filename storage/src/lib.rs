@@ -15,9 +15,10 @@ mod error;
 mod faulty;
 mod memory;
 mod rocks;
+mod rocks_view;
 
 pub use batch::{Batch, Operation};
-pub use engine::{Cf, Cursor, Engine, Span};
+pub use engine::{Cf, Cursor, Engine, Snapshot, Span};
 pub use error::{Error, Result};
 pub use faulty::{Fault, FaultyEngine};
 pub use memory::MemoryEngine;

@@ -2,19 +2,21 @@
 //!
 //! Cursors copy the span they read, so they are snapshots like those of the disk engine. Made for small data.
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, path::Path, sync::Arc};
 
 use parking_lot::RwLock;
 
-use crate::{Batch, Cf, Cursor, Engine, Operation, Result, Span};
+use crate::{Batch, Cf, Cursor, Engine, Error, Operation, Result, Snapshot, Span};
 
 type Tree = BTreeMap<Vec<u8>, Arc<[u8]>>;
+
+/// One tree for each column family, in the order of `Cf::ALL`. A snapshot shares them; the next write copies them then.
+type Trees = [Tree; 3];
 
 /// An engine that forgets everything when dropped.
 #[derive(Default)]
 pub struct MemoryEngine {
-    /// One tree for each column family, in the order of `Cf::ALL`.
-    trees: RwLock<[Tree; 3]>,
+    trees: RwLock<Arc<Trees>>,
 }
 
 impl MemoryEngine {
@@ -39,6 +41,7 @@ impl Engine for MemoryEngine {
 
     fn write(&self, batch: &Batch) -> Result<()> {
         let mut trees = self.trees.write();
+        let trees = Arc::make_mut(&mut trees);
         for operation in batch.operations() {
             match operation {
                 Operation::Put(cf, key, value) => {
@@ -60,10 +63,7 @@ impl Engine for MemoryEngine {
     }
 
     fn cursor(&self, cf: Cf, span: &Span) -> Result<Box<dyn Cursor>> {
-        let trees = self.trees.read();
-        let range = trees[cf as usize].range::<[u8], _>(bounds(span));
-        let entries = range.map(|(key, value)| (key.clone(), value.clone())).collect();
-        Ok(Box::new(MemoryCursor { entries, position: None }))
+        Ok(Box::new(MemoryCursor::new(&self.trees.read(), cf, span)))
     }
 
     fn first_version(&self, version_key: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
@@ -76,8 +76,16 @@ impl Engine for MemoryEngine {
         Ok(found.map(|(key, value)| (key.clone(), value.to_vec())))
     }
 
+    fn snapshot(&self) -> Box<dyn Snapshot> {
+        Box::new(MemorySnapshot { trees: Arc::clone(&self.trees.read()) })
+    }
+
     fn flush(&self) -> Result<()> {
         Ok(())
+    }
+
+    fn checkpoint(&self, _directory: &Path) -> Result<()> {
+        Err(Error::Unsupported("checkpoints in memory"))
     }
 
     fn approximate_size(&self, cf: Cf, span: &Span) -> u64 {
@@ -90,6 +98,20 @@ impl Engine for MemoryEngine {
     }
 }
 
+struct MemorySnapshot {
+    trees: Arc<Trees>,
+}
+
+impl Snapshot for MemorySnapshot {
+    fn get(&self, cf: Cf, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        Ok(self.trees[cf as usize].get(key).map(|value| value.to_vec()))
+    }
+
+    fn cursor(&self, cf: Cf, span: &Span) -> Result<Box<dyn Cursor>> {
+        Ok(Box::new(MemoryCursor::new(&self.trees, cf, span)))
+    }
+}
+
 struct MemoryCursor {
     entries: Vec<(Vec<u8>, Arc<[u8]>)>,
     /// Index into `entries`; `None` when at no entry.
@@ -97,6 +119,12 @@ struct MemoryCursor {
 }
 
 impl MemoryCursor {
+    fn new(trees: &Trees, cf: Cf, span: &Span) -> Self {
+        let range = trees[cf as usize].range::<[u8], _>(bounds(span));
+        let entries = range.map(|(key, value)| (key.clone(), value.clone())).collect();
+        Self { entries, position: None }
+    }
+
     fn go_to(&mut self, position: Option<usize>) -> bool {
         self.position = position.filter(|position| *position < self.entries.len());
         self.position.is_some()

@@ -6,11 +6,14 @@
 use std::{path::Path, sync::Arc};
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, ErrorKind, FlushOptions,
-    Options, ReadOptions, SliceTransform, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, ErrorKind, FlushOptions, Options, ReadOptions,
+    SliceTransform, WriteBatch, WriteOptions, checkpoint::Checkpoint,
 };
 
-use crate::{Batch, Cf, Cursor, Engine, Error, Operation, Result, Span};
+use crate::{
+    Batch, Cf, Cursor, Engine, Error, Operation, Result, Snapshot, Span,
+    rocks_view::{RocksCursor, RocksSnapshot},
+};
 
 /// Sizes of an engine on disk.
 #[derive(Clone, Debug)]
@@ -29,6 +32,8 @@ impl Default for RocksOptions {
     }
 }
 
+/// Sorts after every key in use: the first four bytes of a key are a storage id, and those are below 2^32 - 1.
+const LAST: [u8; 8] = [0xff; 8];
 /// Bits a key of the bloom filters: one percent of needless reads.
 const BLOOM_BITS: f64 = 10.0;
 
@@ -41,7 +46,8 @@ pub struct RocksEngine {
 impl RocksEngine {
     /// Opens the engine in a directory, creating it if there is none.
     pub fn open(path: &Path, options: &RocksOptions) -> Result<Self> {
-        let cache = Cache::new_lru_cache(options.block_cache_bytes);
+        // The clock cache is read without locks; 0 lets it learn the size of blocks.
+        let cache = Cache::new_hyper_clock_cache(options.block_cache_bytes, 0);
         let families = Cf::ALL.map(|cf| ColumnFamilyDescriptor::new(name(cf), family_options(cf, options, &cache)));
         let db = DB::open_cf_descriptors(&database_options(options), path, families)
             .map_err(|error| Error::Open { path: path.to_owned(), reason: error.to_string() })?;
@@ -53,9 +59,34 @@ impl RocksEngine {
     fn family(&self, cf: Cf) -> &ColumnFamily {
         self.db.cf_handle(name(cf)).expect("every column family is opened with the database")
     }
+
+    /// Removes every key from `start` on, those that `earlier` operations of the same batch put among them. A range
+    /// deletion has to end somewhere; keys beyond that are removed one by one, and there are none in practice.
+    fn delete_rest(&self, writes: &mut WriteBatch, cf: Cf, start: &[u8], earlier: &[Operation]) -> Result<()> {
+        let family = self.family(cf);
+        if start < &LAST[..] {
+            writes.delete_range_cf(family, start, &LAST[..]);
+        }
+        let beyond = start.max(&LAST[..]);
+        for operation in earlier {
+            if let Operation::Put(put, key, _) = operation
+                && *put == cf
+                && &key[..] >= beyond
+            {
+                writes.delete_cf(family, key);
+            }
+        }
+        let mut cursor = RocksCursor::open(&self.db, cf, &Span::new(beyond, ""));
+        let mut more = cursor.first()?;
+        while more {
+            writes.delete_cf(family, cursor.key());
+            more = cursor.next()?;
+        }
+        Ok(())
+    }
 }
 
-fn name(cf: Cf) -> &'static str {
+pub(crate) fn name(cf: Cf) -> &'static str {
     match cf {
         // RocksDB demands a family of this name.
         Cf::Data => "default",
@@ -107,7 +138,7 @@ fn has_version(key: &[u8]) -> bool {
     key.len() >= Cf::VERSION_SUFFIX
 }
 
-fn convert(error: rocksdb::Error, action: &'static str) -> Error {
+pub(crate) fn convert(error: rocksdb::Error, action: &'static str) -> Error {
     let text = error.to_string();
     match error.kind() {
         ErrorKind::Corruption => Error::Corrupt(text),
@@ -124,17 +155,12 @@ impl Engine for RocksEngine {
 
     fn write(&self, batch: &Batch) -> Result<()> {
         let mut writes = WriteBatch::default();
-        for operation in batch.operations() {
+        for (at, operation) in batch.operations().iter().enumerate() {
             match operation {
                 Operation::Put(cf, key, value) => writes.put_cf(self.family(*cf), key, value),
                 Operation::Delete(cf, key) => writes.delete_cf(self.family(*cf), key),
                 Operation::DeleteRange(cf, span) if span.end.is_empty() => {
-                    let mut cursor = self.cursor(*cf, span)?;
-                    let mut more = cursor.first()?;
-                    while more {
-                        writes.delete_cf(self.family(*cf), cursor.key());
-                        more = cursor.next()?;
-                    }
+                    self.delete_rest(&mut writes, *cf, &span.start, &batch.operations()[..at])?;
                 }
                 Operation::DeleteRange(cf, span) if span.start < span.end => {
                     writes.delete_range_cf(self.family(*cf), &span.start, &span.end);
@@ -146,13 +172,7 @@ impl Engine for RocksEngine {
     }
 
     fn cursor(&self, cf: Cf, span: &Span) -> Result<Box<dyn Cursor>> {
-        let mut options = ReadOptions::default();
-        options.set_total_order_seek(true);
-        options.set_iterate_lower_bound(span.start.clone());
-        if !span.end.is_empty() {
-            options.set_iterate_upper_bound(span.end.clone());
-        }
-        Ok(Box::new(RocksCursor::new(&self.db, cf, options)))
+        Ok(Box::new(RocksCursor::open(&self.db, cf, span)))
     }
 
     fn first_version(&self, version_key: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
@@ -170,14 +190,23 @@ impl Engine for RocksEngine {
         }
     }
 
+    fn snapshot(&self) -> Box<dyn Snapshot> {
+        Box::new(RocksSnapshot::new(&self.db))
+    }
+
     fn flush(&self) -> Result<()> {
         let families: Vec<&ColumnFamily> = Cf::ALL.iter().map(|cf| self.family(*cf)).collect();
         self.db.flush_cfs_opt(&families, &FlushOptions::default()).map_err(|error| convert(error, "flush"))
     }
 
+    fn checkpoint(&self, directory: &Path) -> Result<()> {
+        // A checkpoint is made of files: what only memtables hold must become one first.
+        self.flush()?;
+        let checkpoint = Checkpoint::new(&self.db).and_then(|checkpoint| checkpoint.create_checkpoint(directory));
+        checkpoint.map_err(|error| convert(error, "make a checkpoint"))
+    }
+
     fn approximate_size(&self, cf: Cf, span: &Span) -> u64 {
-        /// Sorts after every key: storage ids are below 2^32 - 1.
-        const LAST: [u8; 8] = [0xff; 8];
         let end = if span.end.is_empty() { &LAST[..] } else { &span.end[..] };
         let range = rocksdb::Range::new(&span.start[..], end);
         self.db.get_approximate_sizes_cf(self.family(cf), &[range]).into_iter().sum()
@@ -192,74 +221,5 @@ impl Engine for RocksEngine {
         ];
         let value = |property| self.db.property_int_value_cf(self.family(Cf::Data), property).ok().flatten();
         properties.into_iter().filter_map(|(name, property)| Some((name, value(property)?))).collect()
-    }
-}
-
-/// An iterator that keeps its database open.
-struct RocksCursor {
-    /// Borrows from `_db`; declared first so that it is dropped first.
-    iterator: DBRawIterator<'static>,
-    _db: Arc<DB>,
-}
-
-impl RocksCursor {
-    fn new(db: &Arc<DB>, cf: Cf, options: ReadOptions) -> Self {
-        let family = db.cf_handle(name(cf)).expect("every column family is opened with the database");
-        let iterator = db.raw_iterator_cf_opt(family, options);
-        // SAFETY: the iterator borrows the database, which `_db` keeps alive and in place for as long as this struct;
-        // fields are dropped in order, the iterator first, and it never leaves the struct.
-        let iterator = unsafe { std::mem::transmute::<DBRawIterator<'_>, DBRawIterator<'static>>(iterator) };
-        Self { iterator, _db: Arc::clone(db) }
-    }
-
-    fn arrived(&self) -> Result<bool> {
-        if self.iterator.valid() {
-            return Ok(true);
-        }
-        self.iterator.status().map(|()| false).map_err(|error| convert(error, "move a cursor"))
-    }
-}
-
-impl Cursor for RocksCursor {
-    fn seek(&mut self, key: &[u8]) -> Result<bool> {
-        self.iterator.seek(key);
-        self.arrived()
-    }
-
-    fn seek_back(&mut self, key: &[u8]) -> Result<bool> {
-        self.iterator.seek_for_prev(key);
-        self.arrived()
-    }
-
-    fn first(&mut self) -> Result<bool> {
-        self.iterator.seek_to_first();
-        self.arrived()
-    }
-
-    fn last(&mut self) -> Result<bool> {
-        self.iterator.seek_to_last();
-        self.arrived()
-    }
-
-    fn next(&mut self) -> Result<bool> {
-        if self.iterator.valid() {
-            self.iterator.next();
-        }
-        self.arrived()
-    }
-
-    fn prev(&mut self) -> Result<bool> {
-        if self.iterator.valid() {
-            self.iterator.prev();
-        }
-        self.arrived()
-    }
-
-    fn key(&self) -> &[u8] {
-        self.iterator.key().expect("the last move found an entry")
-    }
-
-    fn value(&self) -> &[u8] {
-        self.iterator.value().expect("the last move found an entry")
     }
 }

@@ -1,8 +1,10 @@
 //! Every engine passes the conformance suite; the one on disk keeps what was flushed.
 
+mod model;
+
 use std::sync::Arc;
 
-use sharddb_storage::{Batch, Cf, Engine, FaultyEngine, MemoryEngine, RocksEngine, RocksOptions, conformance};
+use sharddb_storage::{Batch, Cf, Engine, FaultyEngine, MemoryEngine, RocksEngine, RocksOptions, Span, conformance};
 
 fn small() -> RocksOptions {
     RocksOptions { block_cache_bytes: 1 << 20, memtable_bytes: 1 << 20, background_jobs: 1 }
@@ -53,4 +55,42 @@ fn a_directory_is_open_once() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let _first = RocksEngine::open(folder.path(), &small()).expect("opens");
     assert!(RocksEngine::open(folder.path(), &small()).is_err());
+}
+
+#[test]
+fn a_checkpoint_holds_what_was_written_and_nothing_later() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let engine = RocksEngine::open(&folder.path().join("engine"), &small()).expect("opens");
+    let write = |value: &[u8]| {
+        let mut batch = Batch::default();
+        Cf::ALL.into_iter().for_each(|cf| batch.put(cf, *b"key________", value));
+        engine.write(&batch).expect("a write succeeds");
+    };
+    write(b"1");
+    let copy = folder.path().join("copy");
+    engine.checkpoint(&copy).expect("a checkpoint is made");
+    write(b"2");
+    assert!(engine.checkpoint(&copy).is_err(), "the directory exists");
+    let copy = RocksEngine::open(&copy, &small()).expect("the copy opens");
+    for cf in Cf::ALL {
+        assert_eq!(copy.get(cf, b"key________").expect("reads"), Some(b"1".to_vec()));
+        assert_eq!(engine.get(cf, b"key________").expect("reads"), Some(b"2".to_vec()));
+    }
+    let memory = MemoryEngine::default().checkpoint(&folder.path().join("none"));
+    assert_eq!(memory.expect_err("nothing to copy").sqlstate(), "0A000");
+}
+
+#[test]
+fn readers_outlive_the_engine_handle() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let engine = RocksEngine::open(folder.path(), &small()).expect("opens");
+    let mut batch = Batch::default();
+    batch.put(Cf::Local, *b"key", *b"value");
+    engine.write(&batch).expect("a write succeeds");
+    let snapshot = engine.snapshot();
+    drop(engine);
+    let mut cursor = snapshot.cursor(Cf::Local, &Span::default()).expect("a cursor opens");
+    drop(snapshot);
+    assert!(cursor.first().expect("moves"));
+    assert_eq!(cursor.value(), b"value");
 }
