@@ -1,1 +1,21 @@
-//! Runs bound statements against the transactional client.
+//! Runs bound statements against the transactional client: sessions, transactions, catalog, DML, DDL, COPY.
+//!
+//! Called by the frontend through [`Engine`] and [`Session`]; calls the planner to bind and `kv` to read and write.
+//!
+//! # Life of a statement
+//! 1. [`Session::parse`] splits a query string; a text that was seen before is recognized without parsing.
+//! 2. [`Session::prepare`] binds it against the catalog snapshot of the session's transaction.
+//! 3. [`Session::execute`] runs it: transaction control in the session itself, statements whose rows are named by key
+//!    directly against `kv`, everything else through DataFusion.
+//! 4. The caller drains the [`Outcome`].
+//!
+//! Does not: speak the wire protocol (the frontend does); know shards or Raft.
+
+mod engine;
+mod session;
+
+pub use engine::{Engine, EngineOptions};
+pub use session::{
+    CancelHandle, CommandTag, CopyIn, CopyOut, Notice, Outcome, Parsed, Prepared, RowBatch, RowStream, Session,
+    SessionStart, Severity, TransactionStatus,
+};
