@@ -7,7 +7,9 @@ mod datum;
 mod descriptor;
 pub mod functions;
 mod interval;
+pub mod key;
 mod numeric;
+pub mod row;
 mod settings;
 mod types;
 
