@@ -97,7 +97,6 @@ impl Txn {
             snapshot_ts: self.registered_snapshot().map_or(0, |snapshot| snapshot.0),
             min_commit_ts: 0,
             fences: self.fences.clone(),
-            intent_spans: Vec::new(),
         };
         let elsewhere: Vec<NodeId> = self.lock_nodes.iter().copied().filter(|node| *node != route.node).collect();
         match self.client.send(&route, self.id, request::Body::Commit(commit)).await {
@@ -265,7 +264,6 @@ impl TwoPhase {
             primary: self.primary.clone(),
             expires_ms,
             fences: self.fences.clone(),
-            intent_spans: Vec::new(),
             is_primary: route.contains(&self.primary),
         };
         self.client.send(route, self.id, request::Body::Prepare(prepare)).await
@@ -353,7 +351,7 @@ async fn resolve_at(
     parts: Vec<kv::Span>,
     forget: Option<&Bytes>,
 ) -> bool {
-    let is_point = |span: &kv::Span| span.end.len() == span.start.len() + 1 && span.end.starts_with(&span.start);
+    let is_point = |span: &kv::Span| span.end == proto::after_prefix(&span.start);
     let (points, spans): (Vec<_>, Vec<_>) = parts.into_iter().partition(is_point);
     let resolve = kv::Resolve {
         commit: outcome.is_some(),

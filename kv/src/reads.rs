@@ -93,8 +93,5 @@ async fn fetch(
 
 /// The span that holds just this key.
 pub(crate) fn point_span(key: &Bytes) -> kv::Span {
-    let mut end = Vec::with_capacity(key.len() + 1);
-    end.extend_from_slice(key);
-    end.push(0);
-    kv::Span { start: key.clone(), end: end.into() }
+    kv::Span { start: key.clone(), end: proto::after_prefix(key) }
 }

@@ -7,11 +7,13 @@
 
 mod error;
 mod ids;
+mod keys;
 mod sqlstate;
 mod timestamp;
 
 pub use error::{ErrorFields, SqlError, SqlResult};
 pub use ids::{CatalogVersion, Epoch, NodeId, ShardId, TxnId};
+pub use keys::after_prefix;
 pub use sqlstate::SqlState;
 pub use timestamp::Timestamp;
 

@@ -153,6 +153,11 @@ impl Group {
         }
     }
 
+    /// The failure that stopped the log, if one did.
+    pub fn failure(&self) -> Option<LogError> {
+        self.log.failure()
+    }
+
     /// Drops log entries whose effects are durable in the state machine.
     pub async fn compact(&self) -> Result<(), Error> {
         self.raft.trigger().snapshot().await.map_err(stopped)

@@ -5,7 +5,6 @@
 
 use std::{future::Future, io};
 
-use bytes::Bytes;
 use openraft::{
     EmptyNode, RaftNetworkFactory, RaftNetworkV2,
     errors::{RPCError, ReplicationClosed, StreamingError, Unreachable},
@@ -13,7 +12,10 @@ use openraft::{
     raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse},
 };
 
-use crate::types::{RaftVote, Types};
+use crate::{
+    state_machine::SnapshotSource,
+    types::{RaftVote, Types},
+};
 
 /// Makes connections that lead nowhere.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +34,7 @@ impl RaftNetworkFactory<Types> for NoPeers {
 }
 
 impl RaftNetworkV2<Types> for NoPeers {
-    type SnapshotData = Bytes;
+    type SnapshotData = SnapshotSource;
 
     async fn append_entries(
         &mut self,
@@ -53,7 +55,7 @@ impl RaftNetworkV2<Types> for NoPeers {
     async fn full_snapshot(
         &mut self,
         _vote: RaftVote,
-        _snapshot: openraft::alias::SnapshotOf<Types, Bytes>,
+        _snapshot: openraft::alias::SnapshotOf<Types, SnapshotSource>,
         _cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {

@@ -48,6 +48,25 @@ pub trait StateMachine: Send + Sync + 'static {
     fn restore(&self, snapshot: Bytes, position: Bytes) -> Result<(), Fatal>;
 }
 
+/// A snapshot on its way: made only when its bytes are asked for, since most are never sent.
+#[derive(Clone)]
+pub(crate) enum SnapshotSource {
+    /// The state of a machine here.
+    Machine(Arc<dyn StateMachine>),
+    /// Bytes that came from elsewhere.
+    #[allow(dead_code, reason = "made where snapshots arrive from other nodes")]
+    Bytes(Bytes),
+}
+
+impl SnapshotSource {
+    fn bytes(&self) -> io::Result<Bytes> {
+        match self {
+            Self::Machine(machine) => machine.snapshot().map_err(io::Error::other),
+            Self::Bytes(bytes) => Ok(bytes.clone()),
+        }
+    }
+}
+
 /// openraft's view of a state machine.
 #[derive(Clone)]
 pub(crate) struct Driver {
@@ -61,7 +80,10 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(machine: Arc<dyn StateMachine>) -> io::Result<Self> {
         let applied = decode_applied(machine.position().map_err(io::Error::other)?)?;
-        Ok(Self { machine, applied: Arc::new(Mutex::new(applied)), durable: Arc::default() })
+        // What was read back is durable.
+        let (last_log_id, last_membership) = applied.clone();
+        let durable = last_log_id.map(|_| SnapshotMeta { last_log_id, last_membership });
+        Ok(Self { machine, applied: Arc::new(Mutex::new(applied)), durable: Arc::new(Mutex::new(durable)) })
     }
 
     /// Applies a run of entries and answers the outcome of each; blank and membership entries have empty ones.
@@ -92,7 +114,7 @@ impl Driver {
 }
 
 impl RaftStateMachine<Types> for Driver {
-    type SnapshotData = Bytes;
+    type SnapshotData = SnapshotSource;
     type SnapshotBuilder = Self;
 
     async fn applied_state(&mut self) -> Result<(Option<EntryId>, Members), io::Error> {
@@ -120,28 +142,24 @@ impl RaftStateMachine<Types> for Driver {
         self.clone()
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Bytes) -> Result<(), io::Error> {
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotSource) -> Result<(), io::Error> {
         let position = encode_applied(meta.last_log_id.as_ref(), &meta.last_membership);
-        self.machine.restore(snapshot, position).map_err(io::Error::other)?;
+        self.machine.restore(snapshot.bytes()?, position).map_err(io::Error::other)?;
         *self.applied.lock() = (meta.last_log_id, meta.last_membership.clone());
         *self.durable.lock() = Some(meta.clone());
         Ok(())
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf>, io::Error> {
-        if self.durable.lock().is_none() {
-            return Ok(None);
-        }
-        let (last_log_id, last_membership) = self.applied.lock().clone();
-        let snapshot = self.machine.snapshot().map_err(io::Error::other)?;
-        Ok(Some(Snapshot { meta: SnapshotMeta { last_log_id, last_membership }, snapshot }))
+        let meta = self.durable.lock().clone();
+        Ok(meta.map(|meta| Snapshot { meta, snapshot: SnapshotSource::Machine(Arc::clone(&self.machine)) }))
     }
 }
 
-type SnapshotOf = openraft::alias::SnapshotOf<Types, Bytes>;
+type SnapshotOf = openraft::alias::SnapshotOf<Types, SnapshotSource>;
 
 impl RaftSnapshotBuilder<Types> for Driver {
-    type SnapshotData = Bytes;
+    type SnapshotData = SnapshotSource;
 
     /// Marks how far the state is durable; the bytes are made only when a replica asks for them.
     async fn build_snapshot(&mut self) -> Result<SnapshotOf, io::Error> {
@@ -151,6 +169,6 @@ impl RaftSnapshotBuilder<Types> for Driver {
         flushed.map_err(io::Error::other)?;
         let meta = SnapshotMeta { last_log_id, last_membership };
         *self.durable.lock() = Some(meta.clone());
-        Ok(Snapshot { meta, snapshot: Bytes::new() })
+        Ok(Snapshot { meta, snapshot: SnapshotSource::Machine(Arc::clone(&self.machine)) })
     }
 }

@@ -1,2 +1,3 @@
-//! x
+//! The `sharddb` binary.
+
 fn main() {}

@@ -138,6 +138,13 @@ impl Index {
         self.live.first_key_value().map(|(segment, _)| *segment)
     }
 
+    /// Bytes of the live entries in a segment.
+    pub(super) fn live_bytes(&self, segment: u64) -> u64 {
+        let slots = self.groups.values().flat_map(|group| group.entries.values());
+        let positions = slots.filter_map(|slot| slot.position).filter(|position| position.segment == segment);
+        positions.map(|position| u64::from(position.length)).sum()
+    }
+
     /// Entries whose only copy on disk is in this segment.
     pub(super) fn entries_in(&self, segment: u64) -> Vec<(GroupId, u64)> {
         let in_segment = |slot: &Slot| slot.position.is_some_and(|position| position.segment == segment);

@@ -44,8 +44,16 @@ impl Writer {
         end: u64,
     ) -> Result<Self, LogError> {
         let (queue, rounds) = sync_channel(QUEUE_MAX);
-        let mut worker =
-            Worker { files, options, state, next_sequence, durable: next_sequence, end, buffer: Vec::new() };
+        let mut worker = Worker {
+            files,
+            options,
+            state,
+            next_sequence,
+            durable: next_sequence,
+            end,
+            cleaned: 0,
+            buffer: Vec::new(),
+        };
         if worker.state.segments.lock().is_empty() {
             worker.start_segment(1).map_err(|source| LogError::io("create a log segment", source))?;
         }
@@ -87,6 +95,8 @@ struct Worker {
     durable: u64,
     /// Where the next record goes in the last segment.
     end: u64,
+    /// The last segment when room was last made: once a segment is often enough.
+    cleaned: u64,
     buffer: Vec<u8>,
 }
 
@@ -111,7 +121,9 @@ impl Worker {
             for round in collected {
                 (round.done)(result.clone());
             }
+            let new_segment = self.last_segment().number;
             if result.is_ok()
+                && std::mem::replace(&mut self.cleaned, new_segment) != new_segment
                 && let Err(failure) = self.make_room()
             {
                 self.state.failure.lock().get_or_insert(failure);
@@ -184,14 +196,15 @@ impl Worker {
         Ok(())
     }
 
-    /// Deletes segments nobody needs; writes entries again that hold back too many.
+    /// Deletes segments nobody needs; writes entries again that hold back too many, if they are few.
     fn make_room(&mut self) -> Result<(), LogError> {
         self.delete_old()?;
         let (oldest, count) = {
             let segments = self.state.segments.lock();
             (*segments.first_key_value().expect("the log has a segment").0, segments.len())
         };
-        if count <= self.options.segments_max {
+        let live_bytes = self.state.index.lock().live_bytes(oldest);
+        if count <= self.options.segments_max || live_bytes * 2 > self.options.segment_bytes {
             return Ok(());
         }
         let mut records = Vec::new();

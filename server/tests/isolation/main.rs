@@ -16,11 +16,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::{script::Script, server::Server};
 
-const LEVELS: [(&str, &str); 3] = [
-    ("read_committed", "read committed"),
-    ("repeatable_read", "repeatable read"),
-    ("serializable", "serializable"),
-];
+const LEVELS: [(&str, &str); 3] =
+    [("read_committed", "read committed"), ("repeatable_read", "repeatable read"), ("serializable", "serializable")];
 const PLACEMENTS: [(&str, &str); 2] = [("1_shard", ""), ("8_shards", " with (shards = 8, shard_by = 'hash')")];
 
 fn main() {
@@ -82,9 +79,8 @@ fn record(folder: &PathBuf, oracle: &str) {
 
 fn cases(folder: &PathBuf) -> Vec<String> {
     let entries = fs::read_dir(folder.join("cases")).expect("the cases can be listed");
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_str()?.to_owned()))
-        .collect();
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_str()?.to_owned())).collect();
     names.sort();
     names
 }

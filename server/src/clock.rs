@@ -1,0 +1,16 @@
+//! The system clock.
+
+use sharddb_meta::Clock;
+
+/// Reads the operating system's clock.
+#[derive(Debug, Default)]
+pub(crate) struct SystemClock;
+
+impl Clock for SystemClock {
+    #[allow(clippy::disallowed_methods, reason = "the one place where the wall clock is read for timestamps")]
+    fn now_ms(&self) -> u64 {
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        // A clock before 1970 stands still as far as timestamps are concerned.
+        since_epoch.map_or(0, |elapsed| elapsed.as_millis() as u64)
+    }
+}

@@ -1,0 +1,90 @@
+//! The client's view of shards and meta in the same process: direct calls.
+
+use std::{future::Future, pin::Pin};
+
+use bytes::Bytes;
+use kv::BoxFuture;
+use meta::Meta;
+use proto::{CatalogVersion, NodeId, Timestamp, TxnId, kv as wire, meta::RangeDescriptor};
+use shard::Node;
+use sharddb_kv as kv;
+use sharddb_meta as meta;
+use sharddb_proto as proto;
+use sharddb_shard as shard;
+
+/// Calls the shards of this process, whatever node is asked for: there is only one.
+pub(crate) struct LocalTransport(pub(crate) Node);
+
+impl kv::Transport for LocalTransport {
+    fn call<'a>(&'a self, _node: NodeId, request: wire::Request) -> BoxFuture<'a, wire::Response> {
+        Box::pin(self.0.execute(request))
+    }
+}
+
+/// Asks the meta group of this process.
+pub(crate) struct LocalMeta(pub(crate) Meta);
+
+fn refused(error: &meta::Error) -> kv::Error {
+    kv::Error::Refused { state: error.sqlstate(), message: error.to_string() }
+}
+
+impl kv::MetaClient for LocalMeta {
+    fn timestamp(&self) -> BoxFuture<'_, kv::Result<Timestamp>> {
+        Box::pin(async { self.0.timestamp().await.map_err(|error| refused(&error)) })
+    }
+
+    fn try_timestamp(&self) -> Option<Timestamp> {
+        self.0.try_timestamp()
+    }
+
+    fn catalog_version(&self) -> CatalogVersion {
+        self.0.catalog_version()
+    }
+
+    fn bump_catalog(&self) -> BoxFuture<'_, kv::Result<CatalogVersion>> {
+        Box::pin(async { self.0.bump_catalog().await.map_err(|error| refused(&error)) })
+    }
+
+    fn ranges(&self) -> BoxFuture<'_, kv::Result<Vec<RangeDescriptor>>> {
+        Box::pin(async { Ok(self.0.ranges()) })
+    }
+
+    fn put_ranges(&self, ranges: Vec<RangeDescriptor>) -> BoxFuture<'_, kv::Result<()>> {
+        Box::pin(async { self.0.put_ranges(ranges).await.map_err(|error| refused(&error)) })
+    }
+
+    fn allocate_shards(&self, count: u64) -> BoxFuture<'_, kv::Result<u64>> {
+        Box::pin(async move { self.0.allocate_shards(count).await.map_err(|error| refused(&error)) })
+    }
+
+    fn allocate_object_ids(&self, count: u64) -> BoxFuture<'_, kv::Result<u64>> {
+        Box::pin(async move { self.0.allocate_object_ids(count).await.map_err(|error| refused(&error)) })
+    }
+
+    fn raise_safe_point(&self, timestamp: Timestamp) -> BoxFuture<'_, kv::Result<()>> {
+        Box::pin(async move { self.0.raise_safe_point(timestamp).await.map_err(|error| refused(&error)) })
+    }
+}
+
+/// Lets shards commit with the oracle of this process.
+pub(crate) struct LocalOracle(pub(crate) Meta);
+
+impl shard::Oracle for LocalOracle {
+    fn fresh(&self) -> Timestamp {
+        self.0.fresh()
+    }
+}
+
+/// Lets shards ask about transactions through the client.
+pub(crate) struct ClientResolver(pub(crate) kv::Client);
+
+impl shard::TxnResolver for ClientResolver {
+    fn query(
+        &self,
+        txn: TxnId,
+        primary: Bytes,
+        push: bool,
+    ) -> Pin<Box<dyn Future<Output = Result<wire::TxnStatus, String>> + Send + '_>> {
+        Box::pin(async move { self.0.query_txn(txn, &primary, push).await.map_err(|error| error.to_string()) })
+    }
+}

@@ -1,0 +1,3 @@
+//! Transactions over real shards in one process, without SQL.
+
+mod transactions;

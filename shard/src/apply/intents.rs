@@ -1,0 +1,126 @@
+//! Writing and resolving intents.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use prost::Message;
+use proto::{
+    Timestamp, TxnId,
+    kv::{self, failure, response, txn_status},
+};
+use raft::Fatal;
+use sharddb_proto as proto;
+use sharddb_raft as raft;
+use sharddb_storage as storage;
+use storage::{Cf, Span};
+
+use super::machine::{Effect, Run, done, failed, fatal};
+use crate::local;
+
+impl Run<'_> {
+    /// Writes intents, and the pending record when this shard holds the primary. Refused once the transaction is aborted.
+    pub(super) fn intent(&mut self, command: kv::IntentCommand) -> Result<response::Body, Fatal> {
+        self.settle()?;
+        let txn = TxnId(command.txn);
+        if command.write_record && !self.open_record(&command)? {
+            self.after(Effect::Prepared(txn, command.writes));
+            return Ok(failed(failure::Kind::Aborted(kv::Done {})));
+        }
+        // Written twice in one command, a key still has one intent.
+        let mut new = BTreeSet::new();
+        for write in &command.writes {
+            if self.read_intent(&write.key)?.is_none() && new.insert(write.key.clone()) {
+                self.intents += 1;
+            }
+            let intent = kv::Intent {
+                txn: command.txn,
+                primary: command.primary.clone(),
+                prepare_ts: command.prepare_ts,
+                value: write.value.clone(),
+            };
+            self.batch().put(Cf::Intents, &write.key[..], intent.encode_to_vec());
+        }
+        self.put_fences(&command.fences);
+        self.after(Effect::Prepared(txn, command.writes));
+        Ok(response::Body::Prepare(kv::PrepareResult { min_commit_ts: command.prepare_ts }))
+    }
+
+    /// Writes the pending record unless there is one. Answers false if it says aborted.
+    fn open_record(&mut self, command: &kv::IntentCommand) -> Result<bool, Fatal> {
+        let key = local::record(&command.primary, TxnId(command.txn));
+        if let Some(status) = self.read_record(&key)? {
+            return Ok(status.state() == txn_status::State::Pending);
+        }
+        let status = kv::TxnStatus { expires_ms: command.expires_ms, ..kv::TxnStatus::default() };
+        self.batch().put(Cf::Local, key, status.encode_to_vec());
+        Ok(true)
+    }
+
+    /// Turns a transaction's intents into versions, or removes them.
+    pub(super) fn resolve(&mut self, command: kv::ResolveCommand) -> Result<response::Body, Fatal> {
+        self.settle()?;
+        let commit = command.commit.then_some(Timestamp(command.commit_ts));
+        let mut resolved = BTreeSet::new();
+        for key in &command.keys {
+            if let Some(intent) = self.read_intent(key)?.filter(|intent| intent.txn == command.txn) {
+                self.resolve_one(key, &intent, commit, &mut resolved);
+            }
+        }
+        for span in &command.spans {
+            let mut cursor = self.shared.engine.cursor(Cf::Intents, &self.clip(span)).map_err(fatal)?;
+            let mut more = cursor.first().map_err(fatal)?;
+            while more {
+                let intent = decode_intent(cursor.value())?;
+                if intent.txn == command.txn {
+                    self.resolve_one(&Bytes::copy_from_slice(cursor.key()), &intent, commit, &mut resolved);
+                }
+                more = cursor.next().map_err(fatal)?;
+            }
+        }
+        if command.forget_record {
+            let key = local::record(&command.primary, TxnId(command.txn));
+            self.batch().delete(Cf::Local, key);
+        }
+        self.after(Effect::Resolved(TxnId(command.txn)));
+        Ok(done())
+    }
+
+    fn resolve_one(
+        &mut self,
+        key: &Bytes,
+        intent: &kv::Intent,
+        commit: Option<Timestamp>,
+        resolved: &mut BTreeSet<Bytes>,
+    ) {
+        if !resolved.insert(key.clone()) {
+            return;
+        }
+        if let Some(ts) = commit {
+            assert!(ts.0 >= intent.prepare_ts, "a transaction commits at or above what its shards promised");
+            self.put_version(key, ts, intent.value.as_deref());
+        }
+        self.batch().delete(Cf::Intents, &key[..]);
+        self.intents -= 1;
+    }
+
+    fn read_intent(&self, key: &[u8]) -> Result<Option<kv::Intent>, Fatal> {
+        let stored = self.shared.engine.get(Cf::Intents, key).map_err(fatal)?;
+        stored.map(|bytes| decode_intent(&bytes)).transpose()
+    }
+
+    /// The part of a span inside the shard's range.
+    fn clip(&self, span: &kv::Span) -> Span {
+        let own = self.shared.span();
+        let start = own.start.max(span.start.to_vec());
+        let end = match (own.end.is_empty(), span.end.is_empty()) {
+            (true, _) => span.end.to_vec(),
+            (false, true) => own.end,
+            (false, false) => own.end.min(span.end.to_vec()),
+        };
+        if end.is_empty() || start < end { Span::new(start, end) } else { Span::new(start.clone(), start) }
+    }
+}
+
+fn decode_intent(bytes: &[u8]) -> Result<kv::Intent, Fatal> {
+    kv::Intent::decode(bytes).map_err(|error| Fatal(format!("an intent is damaged: {error}")))
+}

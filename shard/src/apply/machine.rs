@@ -1,0 +1,218 @@
+//! The state machine of one shard.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use ahash::AHashMap;
+use bytes::Bytes;
+use parking_lot::RwLock;
+use prost::Message;
+use proto::{
+    ShardId, Timestamp, TxnId,
+    kv::{self, command, failure, response},
+};
+use raft::{Committed, Fatal, StateMachine};
+use sharddb_proto as proto;
+use sharddb_raft as raft;
+use sharddb_storage as storage;
+use storage::{Batch, Cf, Engine, Span};
+
+use crate::{
+    local,
+    locks::LockTable,
+    marks::Marks,
+    mvcc::{encode_put, encode_tombstone, version_key},
+};
+
+/// What the applying side and the serving side of a replica share.
+pub(crate) struct Shared {
+    pub(crate) shard: ShardId,
+    pub(crate) engine: Arc<dyn Engine>,
+    /// Present range and epoch.
+    pub(crate) range: RwLock<kv::Range>,
+    pub(crate) marks: Marks,
+    pub(crate) locks: Arc<LockTable>,
+    /// Intents in the range. Readers skip the intents while it is zero.
+    pub(crate) intents: AtomicU64,
+    /// Oldest accepted layout version of tables that were altered.
+    pub(crate) fences: RwLock<AHashMap<u32, u64>>,
+}
+
+/// Applies a shard's commands.
+pub(crate) struct Machine {
+    shared: Arc<Shared>,
+}
+
+/// The writes of one run of commands.
+pub(super) struct Run<'a> {
+    pub(super) shared: &'a Shared,
+    batch: Batch,
+    /// Once written: whose marks and locks go.
+    effects: Vec<Effect>,
+    /// Change of the number of intents by the batch.
+    pub(super) intents: i64,
+}
+
+/// What follows once a command's writes can be read.
+pub(super) enum Effect {
+    /// A one-phase commit: marks and locks go.
+    Committed(TxnId, Vec<kv::Write>),
+    /// Intents stand: marks go, locks stay.
+    Prepared(TxnId, Vec<kv::Write>),
+    /// Intents are resolved: locks go, and those who waited look again.
+    Resolved(TxnId),
+}
+
+impl Shared {
+    pub(crate) fn span(&self) -> Span {
+        let range = self.range.read();
+        let span = range.span.as_ref();
+        Span::new(
+            span.map(|span| span.start.to_vec()).unwrap_or_default(),
+            span.map(|span| span.end.to_vec()).unwrap_or_default(),
+        )
+    }
+}
+
+impl Machine {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+impl<'a> Run<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        Self { shared, batch: Batch::default(), effects: Vec::new(), intents: 0 }
+    }
+
+    /// The batch to add to.
+    pub(super) fn batch(&mut self) -> &mut Batch {
+        &mut self.batch
+    }
+
+    /// Writes what there is, so that it can be read.
+    pub(super) fn settle(&mut self) -> Result<(), Fatal> {
+        if !self.batch.is_empty() {
+            self.shared.engine.write(&std::mem::take(&mut self.batch)).map_err(fatal)?;
+        }
+        let counter = &self.shared.intents;
+        let change = std::mem::take(&mut self.intents);
+        if change >= 0 {
+            counter.fetch_add(change.unsigned_abs(), Ordering::SeqCst);
+        } else {
+            let before = counter.fetch_sub(change.unsigned_abs(), Ordering::SeqCst);
+            assert!(before >= change.unsigned_abs(), "intents are counted");
+        }
+        for effect in self.effects.drain(..) {
+            match effect {
+                Effect::Committed(txn, writes) => {
+                    self.shared.marks.leave(txn, writes.iter().map(|write| &write.key));
+                    self.shared.locks.release_all(txn);
+                }
+                Effect::Prepared(txn, writes) => self.shared.marks.leave(txn, writes.iter().map(|write| &write.key)),
+                Effect::Resolved(txn) => {
+                    self.shared.locks.release_all(txn);
+                    self.shared.marks.wake();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn after(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// Adds a committed version.
+    pub(super) fn put_version(&mut self, key: &[u8], ts: Timestamp, value: Option<&[u8]>) {
+        let stored = value.map_or_else(encode_tombstone, encode_put);
+        self.batch.put(Cf::Data, version_key(key, ts), stored);
+    }
+
+    pub(super) fn put_fences(&mut self, fences: &[kv::Fence]) {
+        for fence in fences {
+            let key = local::fence(self.shared.shard, fence.table);
+            self.batch.put(Cf::Local, key, fence.version.to_be_bytes());
+            let mut known = self.shared.fences.write();
+            let oldest = known.entry(fence.table).or_default();
+            *oldest = (*oldest).max(fence.version);
+        }
+    }
+
+    fn apply(&mut self, bytes: &Bytes) -> Result<response::Body, Fatal> {
+        let command =
+            kv::Command::decode(bytes.clone()).map_err(|error| Fatal(format!("a command is damaged: {error}")))?;
+        let range = self.shared.range.read().clone();
+        if command.epoch != range.epoch {
+            return Ok(failed(failure::Kind::StaleEpoch(range)));
+        }
+        match command.body {
+            Some(command::Body::Commit(commit)) => self.commit(commit),
+            Some(command::Body::Intent(intent)) => self.intent(intent),
+            Some(command::Body::Decide(decide)) => self.decide(decide),
+            Some(command::Body::Resolve(resolve)) => self.resolve(resolve),
+            Some(command::Body::Heartbeat(heartbeat)) => self.heartbeat(heartbeat),
+            Some(command::Body::Split(split)) => self.split(split, range),
+            Some(command::Body::DeleteRange(delete)) => self.delete_range(delete),
+            Some(command::Body::CollectGarbage(_)) | None => Err(Fatal("a command of an unknown kind".to_owned())),
+        }
+    }
+
+    fn commit(&mut self, commit: kv::CommitCommand) -> Result<response::Body, Fatal> {
+        let ts = Timestamp(commit.commit_ts);
+        for write in &commit.writes {
+            self.put_version(&write.key, ts, write.value.as_deref());
+        }
+        self.put_fences(&commit.fences);
+        self.after(Effect::Committed(TxnId(commit.txn), commit.writes));
+        Ok(response::Body::Commit(kv::CommitResult { commit_ts: commit.commit_ts }))
+    }
+}
+
+impl StateMachine for Machine {
+    fn position(&self) -> Result<Option<Bytes>, Fatal> {
+        let stored = self.shared.engine.get(Cf::Local, &local::position(self.shared.shard)).map_err(fatal)?;
+        Ok(stored.map(Bytes::from))
+    }
+
+    fn apply(&self, commands: &[Committed], position: Bytes) -> Result<Vec<Bytes>, Fatal> {
+        let mut run = Run::new(&self.shared);
+        let mut outcomes = Vec::with_capacity(commands.len());
+        for committed in commands {
+            let body = run.apply(&committed.command)?;
+            outcomes.push(kv::Response { body: Some(body) }.encode_to_vec().into());
+        }
+        run.batch().put(Cf::Local, local::position(self.shared.shard), position);
+        run.settle()?;
+        Ok(outcomes)
+    }
+
+    fn flush(&self) -> Result<(), Fatal> {
+        self.shared.engine.flush().map_err(fatal)
+    }
+
+    fn snapshot(&self) -> Result<Bytes, Fatal> {
+        range::encode_contents(&self.shared)
+    }
+
+    fn restore(&self, snapshot: Bytes, position: Bytes) -> Result<(), Fatal> {
+        range::restore_contents(&self.shared, snapshot, position)
+    }
+}
+
+use super::range;
+
+/// A failure of the volume: the replica cannot go on.
+pub(super) fn fatal(error: storage::Error) -> Fatal {
+    Fatal(error.to_string())
+}
+
+pub(super) fn failed(kind: failure::Kind) -> response::Body {
+    response::Body::Failure(kv::Failure { kind: Some(kind) })
+}
+
+pub(super) fn done() -> response::Body {
+    response::Body::Done(kv::Done {})
+}

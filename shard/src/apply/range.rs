@@ -1,0 +1,149 @@
+//! Commands and snapshots that concern a shard's whole range.
+
+use bytes::Bytes;
+use prost::Message;
+use proto::{
+    ShardId,
+    kv::{self, failure, response},
+};
+use raft::Fatal;
+use sharddb_proto as proto;
+use sharddb_raft as raft;
+use sharddb_storage as storage;
+use storage::{Batch, Cf, Span};
+
+use super::machine::{Run, Shared, done, failed, fatal};
+use crate::local;
+
+impl Run<'_> {
+    /// Cuts the range. The shards of a volume share one key space, so no data moves: the descriptors change, and the node
+    /// starts the new shards once this is applied.
+    pub(super) fn split(&mut self, split: kv::Split, range: kv::Range) -> Result<response::Body, Fatal> {
+        self.settle()?;
+        let span = range.span.clone().unwrap_or_default();
+        if let Some(reason) = bad_split(&split, &span) {
+            let refused = kv::Refused { sqlstate: "XX000".to_owned(), message: reason.to_owned() };
+            return Ok(failed(failure::Kind::Refused(refused)));
+        }
+        let ends = split.at.iter().skip(1).cloned().chain([span.end.clone()]);
+        let epoch = range.epoch + 1;
+        for ((start, end), shard) in split.at.iter().cloned().zip(ends).zip(&split.new_shards) {
+            let span = Some(kv::Span { start, end });
+            let part = kv::Range { shard: *shard, span, epoch, replicas: range.replicas.clone() };
+            self.batch().put(Cf::Local, local::descriptor(ShardId(*shard)), part.encode_to_vec());
+            self.copy_fences(ShardId(*shard));
+        }
+        let own = kv::Span { start: span.start, end: split.at[0].clone() };
+        let own = kv::Range { span: Some(own), epoch, ..range };
+        let descriptor = local::descriptor(self.shared.shard);
+        self.batch().put(Cf::Local, descriptor, own.encode_to_vec());
+        *self.shared.range.write() = own;
+        self.settle()?;
+        let remaining = count_intents(self.shared)?;
+        self.shared.intents.store(remaining, std::sync::atomic::Ordering::SeqCst);
+        Ok(done())
+    }
+
+    fn copy_fences(&mut self, shard: ShardId) {
+        let fences: Vec<(u32, u64)> = self.shared.fences.read().iter().map(|(t, v)| (*t, *v)).collect();
+        for (table, version) in fences {
+            self.batch().put(Cf::Local, local::fence(shard, table), version.to_be_bytes());
+        }
+    }
+
+    /// Removes every version and intent of a span that nothing refers to any more.
+    pub(super) fn delete_range(&mut self, delete: kv::DeleteRange) -> Result<response::Body, Fatal> {
+        self.settle()?;
+        let span = delete.span.unwrap_or_default();
+        let span = Span::new(span.start.to_vec(), span.end.to_vec());
+        self.batch().delete_range(Cf::Data, span.clone());
+        self.batch().delete_range(Cf::Intents, span);
+        self.settle()?;
+        let remaining = count_intents(self.shared)?;
+        self.shared.intents.store(remaining, std::sync::atomic::Ordering::SeqCst);
+        Ok(done())
+    }
+}
+
+fn bad_split(split: &kv::Split, span: &kv::Span) -> Option<&'static str> {
+    let inside = |key: &Bytes| key > &span.start && (span.end.is_empty() || key < &span.end);
+    if split.at.is_empty() || split.at.len() != split.new_shards.len() {
+        return Some("a split needs one new shard for each key");
+    }
+    if !split.at.iter().all(inside) || !split.at.is_sorted() {
+        return Some("a split needs ascending keys inside the range");
+    }
+    None
+}
+
+/// Intents in a shard's range.
+pub(crate) fn count_intents(shared: &Shared) -> Result<u64, Fatal> {
+    let mut cursor = shared.engine.cursor(Cf::Intents, &shared.span()).map_err(fatal)?;
+    let mut count = 0;
+    let mut more = cursor.first().map_err(fatal)?;
+    while more {
+        count += 1;
+        more = cursor.next().map_err(fatal)?;
+    }
+    Ok(count)
+}
+
+/// What a snapshot carries: the range, and every entry of the shard by column family.
+fn spans(shared: &Shared) -> [(Cf, Span); 3] {
+    let range = shared.span();
+    let prefixed = |bytes: &[u8]| [b"t", bytes].concat();
+    let records_end = if range.end.is_empty() { b"u".to_vec() } else { prefixed(&range.end) };
+    let records = Span::new(prefixed(&range.start), records_end);
+    [(Cf::Data, range.clone()), (Cf::Intents, range), (Cf::Local, records)]
+}
+
+pub(super) fn encode_contents(shared: &Shared) -> Result<Bytes, Fatal> {
+    let mut out = Vec::new();
+    shared.range.read().encode_length_delimited(&mut out).map_err(|error| Fatal(error.to_string()))?;
+    for (cf, span) in spans(shared) {
+        let mut cursor = shared.engine.cursor(cf, &span).map_err(fatal)?;
+        let mut more = cursor.first().map_err(fatal)?;
+        while more {
+            out.push(cf as u8);
+            for part in [cursor.key(), cursor.value()] {
+                out.extend_from_slice(&(part.len() as u32).to_le_bytes());
+                out.extend_from_slice(part);
+            }
+            more = cursor.next().map_err(fatal)?;
+        }
+    }
+    Ok(out.into())
+}
+
+pub(super) fn restore_contents(shared: &Shared, mut snapshot: Bytes, position: Bytes) -> Result<(), Fatal> {
+    let mut batch = Batch::default();
+    for (cf, span) in spans(shared) {
+        batch.delete_range(cf, span);
+    }
+    let damaged = || Fatal("a snapshot is damaged".to_owned());
+    let range = kv::Range::decode_length_delimited(&mut snapshot).map_err(|_| damaged())?;
+    *shared.range.write() = range.clone();
+    for (cf, span) in spans(shared) {
+        batch.delete_range(cf, span);
+    }
+    while let Some((cf, rest)) = snapshot.split_first() {
+        let cf = Cf::ALL.into_iter().find(|known| *known as u8 == *cf).ok_or_else(damaged)?;
+        let mut rest = snapshot.slice_ref(rest);
+        let key = take(&mut rest).ok_or_else(damaged)?;
+        let value = take(&mut rest).ok_or_else(damaged)?;
+        batch.put(cf, key, value);
+        snapshot = rest;
+    }
+    batch.put(Cf::Local, local::descriptor(shared.shard), range.encode_to_vec());
+    batch.put(Cf::Local, local::position(shared.shard), position);
+    shared.engine.write(&batch).map_err(fatal)?;
+    shared.intents.store(count_intents(shared)?, std::sync::atomic::Ordering::SeqCst);
+    Ok(())
+}
+
+fn take(bytes: &mut Bytes) -> Option<Bytes> {
+    let length = u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
+    let part = (bytes.len() >= 4 + length).then(|| bytes.slice(4..4 + length))?;
+    *bytes = bytes.slice(4 + length..);
+    Some(part)
+}

@@ -1,0 +1,59 @@
+//! Transaction records: the one place that says how a transaction of several shards ended.
+
+use prost::Message;
+use proto::{
+    TxnId,
+    kv::{self, response, txn_status},
+};
+use raft::Fatal;
+use sharddb_proto as proto;
+use sharddb_raft as raft;
+use sharddb_storage as storage;
+use storage::Cf;
+
+use super::machine::{Run, done, fatal};
+use crate::local;
+
+impl Run<'_> {
+    /// Writes the outcome unless one is written; answers the one that holds. A missing record can only be aborted: the
+    /// coordinator's own commit finds the record it made, unless somebody aborted the transaction and cleaned up.
+    pub(super) fn decide(&mut self, command: kv::DecideCommand) -> Result<response::Body, Fatal> {
+        self.settle()?;
+        let key = local::record(&command.primary, TxnId(command.txn));
+        let present = self.read_record(&key)?;
+        if let Some(status) = &present
+            && status.state() != txn_status::State::Pending
+        {
+            return Ok(response::Body::TxnStatus(status.clone()));
+        }
+        let commits = command.commit && present.is_some();
+        let state = if commits { txn_status::State::Committed } else { txn_status::State::Aborted };
+        let status = kv::TxnStatus {
+            state: state.into(),
+            commit_ts: if commits { command.commit_ts } else { 0 },
+            expires_ms: 0,
+            intent_spans: command.intent_spans,
+        };
+        self.batch().put(Cf::Local, key, status.encode_to_vec());
+        Ok(response::Body::TxnStatus(status))
+    }
+
+    /// Extends the lease of a pending transaction; nothing happens to a decided or unknown one.
+    pub(super) fn heartbeat(&mut self, command: kv::HeartbeatCommand) -> Result<response::Body, Fatal> {
+        self.settle()?;
+        let key = local::record(&command.primary, TxnId(command.txn));
+        if let Some(mut status) = self.read_record(&key)?
+            && status.state() == txn_status::State::Pending
+        {
+            status.expires_ms = status.expires_ms.max(command.expires_ms);
+            self.batch().put(Cf::Local, key, status.encode_to_vec());
+        }
+        Ok(done())
+    }
+
+    pub(super) fn read_record(&self, key: &[u8]) -> Result<Option<kv::TxnStatus>, Fatal> {
+        let stored = self.shared.engine.get(Cf::Local, key).map_err(fatal)?;
+        let decode = |bytes: Vec<u8>| kv::TxnStatus::decode(&bytes[..]);
+        stored.map(decode).transpose().map_err(|error| Fatal(format!("a transaction record is damaged: {error}")))
+    }
+}

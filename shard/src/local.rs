@@ -1,0 +1,57 @@
+//! Keys of `Cf::Local`: what shards keep about themselves and about transactions.
+//!
+//! ```text
+//! 's' shard u64 BE 'd'            the shard's range (`kv::Range`)
+//! 's' shard u64 BE 'p'            the position its state machine is at
+//! 'f' shard u64 BE table u32 BE   schema fence: the oldest layout version still accepted (u64 BE)
+//! 't' primary txn u64 BE          transaction record (`kv::TxnStatus`), in the range of its primary
+//! ```
+//! Part of the format: never reuse a letter. Letters below 's' belong to other users of the volume.
+
+use proto::{ShardId, TxnId};
+use sharddb_proto as proto;
+use sharddb_storage as storage;
+use storage::Span;
+
+fn shard_key(letter: u8, shard: ShardId, rest: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(9 + rest.len());
+    key.push(letter);
+    key.extend_from_slice(&shard.0.to_be_bytes());
+    key.extend_from_slice(rest);
+    key
+}
+
+pub(crate) fn descriptor(shard: ShardId) -> Vec<u8> {
+    shard_key(b's', shard, b"d")
+}
+
+pub(crate) fn position(shard: ShardId) -> Vec<u8> {
+    shard_key(b's', shard, b"p")
+}
+
+/// Whether a key of `shards` is a descriptor's.
+pub(crate) fn is_descriptor(key: &[u8]) -> bool {
+    key.len() == 10 && key[9] == b'd'
+}
+
+/// Every shard's keys.
+pub(crate) fn shards() -> Span {
+    Span::new(*b"s", *b"t")
+}
+
+pub(crate) fn fence(shard: ShardId, table: u32) -> Vec<u8> {
+    shard_key(b'f', shard, &table.to_be_bytes())
+}
+
+/// Every fence of a shard.
+pub(crate) fn fences(shard: ShardId) -> Span {
+    Span::new(shard_key(b'f', shard, &[]), shard_key(b'f', ShardId(shard.0 + 1), &[]))
+}
+
+pub(crate) fn record(primary: &[u8], txn: TxnId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(9 + primary.len());
+    key.push(b't');
+    key.extend_from_slice(primary);
+    key.extend_from_slice(&txn.0.to_be_bytes());
+    key
+}

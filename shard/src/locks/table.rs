@@ -1,0 +1,226 @@
+//! Granting, queueing and releasing.
+
+use std::collections::{HashSet, VecDeque};
+
+use ahash::AHashMap;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use proto::TxnId;
+use sharddb_proto as proto;
+use smallvec::SmallVec;
+use tokio::sync::oneshot;
+
+use super::modes::Mode;
+
+/// All locks of a node.
+#[derive(Default)]
+pub(crate) struct LockTable {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    keys: AHashMap<Bytes, Entry>,
+    held: AHashMap<TxnId, Vec<Bytes>>,
+    /// The key each waiting transaction waits for. A transaction runs one statement and so waits for one key.
+    waiting: AHashMap<TxnId, Bytes>,
+    next_ticket: u64,
+}
+
+#[derive(Default)]
+struct Entry {
+    holders: SmallVec<[(TxnId, Mode); 2]>,
+    queue: VecDeque<Waiter>,
+}
+
+struct Waiter {
+    ticket: u64,
+    txn: TxnId,
+    mode: Mode,
+    granted: oneshot::Sender<()>,
+}
+
+/// Answer to a request.
+pub(super) enum Answer {
+    Granted,
+    /// Wait until the receiver is told; `ticket` withdraws the request.
+    Wait {
+        ticket: u64,
+        granted: oneshot::Receiver<()>,
+    },
+    /// The request would close this cycle of waits.
+    Deadlock(Vec<TxnId>),
+    /// `may_wait` was false and somebody holds a conflicting lock.
+    Busy,
+}
+
+impl LockTable {
+    /// Asks for a lock.
+    pub(super) fn request(&self, txn: TxnId, key: &Bytes, mode: Mode, may_wait: bool) -> Answer {
+        self.state.lock().request(txn, key, mode, may_wait)
+    }
+
+    /// Takes back a request that was not granted yet.
+    pub(super) fn withdraw(&self, txn: TxnId, key: &Bytes, ticket: u64) {
+        let mut state = self.state.lock();
+        if state.waiting.get(&txn) == Some(key) {
+            state.waiting.remove(&txn);
+        }
+        if let Some(entry) = state.keys.get_mut(key) {
+            entry.queue.retain(|waiter| waiter.ticket != ticket);
+        }
+        state.grant_next(key);
+    }
+
+    /// Whether the transaction holds the key in a mode that keeps other writers out.
+    pub(crate) fn protects(&self, txn: TxnId, key: &[u8]) -> bool {
+        let state = self.state.lock();
+        let entry = state.keys.get(key);
+        entry.is_some_and(|entry| entry.holders.iter().any(|(holder, _)| *holder == txn))
+    }
+
+    /// Releases some of a transaction's locks.
+    pub(crate) fn release(&self, txn: TxnId, keys: &[Bytes]) {
+        let mut state = self.state.lock();
+        let doomed: HashSet<&Bytes> = keys.iter().collect();
+        if let Some(held) = state.held.get_mut(&txn) {
+            held.retain(|key| !doomed.contains(key));
+        }
+        for key in keys {
+            state.drop_holder(txn, key);
+        }
+    }
+
+    /// Releases every lock of a transaction.
+    pub(crate) fn release_all(&self, txn: TxnId) {
+        let mut state = self.state.lock();
+        for key in state.held.remove(&txn).unwrap_or_default() {
+            state.drop_holder(txn, &key);
+        }
+    }
+
+    /// Keys locked and requests waiting.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.keys.len(), state.waiting.len())
+    }
+}
+
+impl State {
+    fn request(&mut self, txn: TxnId, key: &Bytes, mode: Mode, may_wait: bool) -> Answer {
+        let entry = self.keys.entry(key.clone()).or_default();
+        let held = entry.holders.iter().position(|(holder, _)| *holder == txn);
+        if held.is_some_and(|held| entry.holders[held].1 >= mode) {
+            return Answer::Granted;
+        }
+        let conflicts = |other: &(TxnId, Mode)| other.0 != txn && other.1.conflicts(mode);
+        let blocked_by_holder = entry.holders.iter().any(conflicts);
+        let behind = held.is_none() && entry.queue.iter().any(|waiter| waiter.mode.conflicts(mode));
+        if !blocked_by_holder && !behind {
+            self.hold(txn, key, mode);
+            return Answer::Granted;
+        }
+        if !may_wait {
+            return Answer::Busy;
+        }
+        self.queue(txn, key, mode, held.is_some())
+    }
+
+    fn hold(&mut self, txn: TxnId, key: &Bytes, mode: Mode) {
+        let entry = self.keys.get_mut(key).expect("a requested key has an entry");
+        match entry.holders.iter_mut().find(|(holder, _)| *holder == txn) {
+            Some((_, held)) => *held = (*held).max(mode),
+            None => {
+                entry.holders.push((txn, mode));
+                self.held.entry(txn).or_default().push(key.clone());
+            }
+        }
+        let holders = &self.keys[key].holders;
+        debug_assert!(holders.iter().all(|a| holders.iter().all(|b| a.0 == b.0 || !a.1.conflicts(b.1))));
+    }
+
+    fn queue(&mut self, txn: TxnId, key: &Bytes, mode: Mode, upgrade: bool) -> Answer {
+        self.next_ticket += 1;
+        let ticket = self.next_ticket;
+        let (granted, receiver) = oneshot::channel();
+        let entry = self.keys.get_mut(key).expect("a requested key has an entry");
+        let waiter = Waiter { ticket, txn, mode, granted };
+        if upgrade {
+            entry.queue.push_front(waiter);
+        } else {
+            entry.queue.push_back(waiter);
+        }
+        self.waiting.insert(txn, key.clone());
+        if let Some(cycle) = self.find_cycle(txn) {
+            self.waiting.remove(&txn);
+            let entry = self.keys.get_mut(key).expect("a requested key has an entry");
+            entry.queue.retain(|waiter| waiter.ticket != ticket);
+            return Answer::Deadlock(cycle);
+        }
+        Answer::Wait { ticket, granted: receiver }
+    }
+
+    /// The transactions a waiting one waits for: conflicting holders, and conflicting requests ahead of it.
+    fn blockers(&self, txn: TxnId) -> Vec<TxnId> {
+        let Some(entry) = self.waiting.get(&txn).and_then(|key| self.keys.get(key)) else { return Vec::new() };
+        let Some(position) = entry.queue.iter().position(|waiter| waiter.txn == txn) else { return Vec::new() };
+        let mode = entry.queue[position].mode;
+        let holders = entry.holders.iter().filter(|(holder, held)| *holder != txn && held.conflicts(mode));
+        let ahead = entry.queue.iter().take(position).filter(|waiter| waiter.mode.conflicts(mode));
+        holders.map(|(holder, _)| *holder).chain(ahead.map(|waiter| waiter.txn)).collect()
+    }
+
+    /// A cycle of waits through `start`, beginning and ending with it.
+    fn find_cycle(&self, start: TxnId) -> Option<Vec<TxnId>> {
+        let mut seen = HashSet::new();
+        let mut path = vec![start];
+        let mut pending = vec![self.blockers(start)];
+        while let Some(next) = pending.last_mut() {
+            match next.pop() {
+                Some(txn) if txn == start => {
+                    path.push(start);
+                    return Some(path);
+                }
+                Some(txn) if seen.insert(txn) => {
+                    path.push(txn);
+                    pending.push(self.blockers(txn));
+                }
+                Some(_) => {}
+                None => {
+                    pending.pop();
+                    path.pop();
+                }
+            }
+        }
+        None
+    }
+
+    fn drop_holder(&mut self, txn: TxnId, key: &Bytes) {
+        if let Some(entry) = self.keys.get_mut(key) {
+            entry.holders.retain(|(holder, _)| *holder != txn);
+        }
+        self.grant_next(key);
+    }
+
+    /// Grants requests from the front of the queue for as long as they are compatible.
+    fn grant_next(&mut self, key: &Bytes) {
+        loop {
+            let Some(entry) = self.keys.get_mut(key) else { return };
+            let Some(front) = entry.queue.front() else {
+                if entry.holders.is_empty() {
+                    self.keys.remove(key);
+                }
+                return;
+            };
+            let (txn, mode) = (front.txn, front.mode);
+            if entry.holders.iter().any(|(holder, held)| *holder != txn && held.conflicts(mode)) {
+                return;
+            }
+            let waiter = entry.queue.pop_front().expect("the front was just seen");
+            self.waiting.remove(&txn);
+            self.hold(txn, key, mode);
+            // The waiter may have gone away meanwhile; its transaction releases the lock at its end.
+            let _gone = waiter.granted.send(());
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! The shards of a node: opening them, finding the one a request is for, cutting them, keeping house.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use prost::Message;
+use proto::{
+    Epoch, ShardId, Timestamp, TxnId,
+    kv::{self, command, request, response, txn_status},
+};
+use raft::RaftHost;
+use sharddb_proto as proto;
+use sharddb_raft as raft;
+use sharddb_storage as storage;
+use storage::{Batch, Cf, Engine, Span};
+
+use crate::{
+    local,
+    locks::LockTable,
+    mvcc,
+    replica::{Failure, Replica, read_failure},
+};
+
+/// Intents older than this are looked after by the sweep: their coordinator should have resolved them long ago.
+const SWEEP_AGE_MS: u64 = 10_000;
+/// Time between sweeps.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// An intent whose transaction has no record is given this long before its transaction is aborted: its coordinator may
+/// be about to write the record.
+const RECORDLESS_GRACE_MS: u64 = 6000;
+
+/// Where commit timestamps come from.
+pub trait Oracle: Send + Sync {
+    /// A timestamp above every one handed out before, anywhere in the cluster.
+    fn fresh(&self) -> Timestamp;
+}
+
+/// Asks the shard of a transaction's primary how it ended.
+pub trait TxnResolver: Send + Sync {
+    /// The transaction's status; with `push`, an expired pending one is aborted first.
+    fn query(
+        &self,
+        txn: TxnId,
+        primary: Bytes,
+        push: bool,
+    ) -> Pin<Box<dyn Future<Output = Result<kv::TxnStatus, String>> + Send + '_>>;
+}
+
+/// What shards need of their surroundings.
+pub struct Environment {
+    /// The volume's engine.
+    pub engine: Arc<dyn Engine>,
+    /// The volume's Raft groups.
+    pub raft: Arc<RaftHost>,
+    /// Source of timestamps.
+    pub oracle: Arc<dyn Oracle>,
+    /// Set once the transactional client exists.
+    resolver: OnceLock<Arc<dyn TxnResolver>>,
+}
+
+/// Why shards could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The volume failed.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    /// A Raft group did not start.
+    #[error(transparent)]
+    Raft(#[from] raft::Error),
+    /// What is stored makes no sense.
+    #[error("{0}")]
+    Apply(String),
+}
+
+/// Counts for metrics and `sharddb.shards`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeStatistics {
+    /// Shards hosted.
+    pub shards: usize,
+    /// Keys locked.
+    pub locked_keys: usize,
+    /// Lock requests waiting.
+    pub lock_waiters: usize,
+    /// Intents not resolved.
+    pub intents: u64,
+}
+
+/// The shards of one volume. Cheap to clone.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    environment: Arc<Environment>,
+    locks: Arc<LockTable>,
+    replicas: RwLock<HashMap<ShardId, Arc<Replica>>>,
+}
+
+impl Environment {
+    /// Collects the surroundings; the resolver comes later.
+    pub fn new(engine: Arc<dyn Engine>, raft: Arc<RaftHost>, oracle: Arc<dyn Oracle>) -> Self {
+        Self { engine, raft, oracle, resolver: OnceLock::new() }
+    }
+
+    /// Status of a transaction whose intent stands here. One that looks dead is pushed.
+    pub(crate) async fn query(&self, txn: TxnId, primary: &Bytes, prepare_ts: u64) -> Result<kv::TxnStatus, Failure> {
+        let Some(resolver) = self.resolver.get() else {
+            return Err(Failure::Internal("intents cannot be resolved before the node has started".to_owned()));
+        };
+        let age = self.oracle.fresh().millis().saturating_sub(Timestamp(prepare_ts).millis());
+        let push = age > RECORDLESS_GRACE_MS;
+        resolver.query(txn, primary.clone(), push).await.map_err(Failure::Internal)
+    }
+}
+
+impl Node {
+    /// Opens every shard that the volume has a descriptor of.
+    pub async fn open(environment: Environment) -> Result<Self, OpenError> {
+        let inner = Inner { environment: Arc::new(environment), locks: Arc::default(), replicas: RwLock::default() };
+        let node = Self { inner: Arc::new(inner) };
+        node.start_known().await?;
+        Ok(node)
+    }
+
+    /// Starts every shard that has a descriptor and does not run. Replaying one shard's log may bring the descriptors of
+    /// shards that were cut off it.
+    async fn start_known(&self) -> Result<(), OpenError> {
+        loop {
+            let known = read_descriptors(self.inner.environment.engine.as_ref())?;
+            let missing = known.into_iter().filter(|range| self.replica(range.shard).is_none());
+            let missing: Vec<kv::Range> = missing.collect();
+            if missing.is_empty() {
+                return Ok(());
+            }
+            for range in missing {
+                self.start(range, Timestamp::ZERO).await?;
+            }
+        }
+    }
+
+    /// Sets whom to ask about transactions, and starts looking after old intents.
+    pub fn set_resolver(&self, resolver: Arc<dyn TxnResolver>) {
+        if self.inner.environment.resolver.set(resolver).is_ok() {
+            tokio::spawn(sweep(Arc::downgrade(&self.inner)));
+        }
+    }
+
+    /// Makes a shard with an empty log on this volume, for a new cluster.
+    pub async fn create_shard(&self, range: kv::Range) -> Result<(), OpenError> {
+        let mut batch = Batch::default();
+        batch.put(Cf::Local, local::descriptor(ShardId(range.shard)), range.encode_to_vec());
+        self.inner.environment.engine.write(&batch)?;
+        self.inner.environment.engine.flush()?;
+        self.start_known().await
+    }
+
+    async fn start(&self, range: kv::Range, read_floor: Timestamp) -> Result<(), OpenError> {
+        let shard = ShardId(range.shard);
+        let environment = Arc::clone(&self.inner.environment);
+        let replica = Replica::start(range, environment, Arc::clone(&self.inner.locks), read_floor).await?;
+        self.inner.replicas.write().insert(shard, Arc::new(replica));
+        Ok(())
+    }
+
+    /// The ranges of this node's shards.
+    pub fn ranges(&self) -> Vec<kv::Range> {
+        let mut ranges: Vec<kv::Range> = self.inner.replicas.read().values().map(|replica| replica.range()).collect();
+        ranges.sort_by(|a, b| a.span.as_ref().map(|span| &span.start).cmp(&b.span.as_ref().map(|span| &span.start)));
+        ranges
+    }
+
+    /// Counts over all shards.
+    pub fn statistics(&self) -> NodeStatistics {
+        let (locked_keys, lock_waiters) = self.inner.locks.counts();
+        let replicas = self.inner.replicas.read();
+        let count = |replica: &Arc<Replica>| replica.shared.intents.load(std::sync::atomic::Ordering::Relaxed);
+        NodeStatistics {
+            shards: replicas.len(),
+            locked_keys,
+            lock_waiters,
+            intents: replicas.values().map(count).sum(),
+        }
+    }
+
+    /// Flushes the volume and lets the Raft logs of all shards go up to what was applied.
+    pub async fn compact_logs(&self) -> Result<(), OpenError> {
+        let replicas: Vec<Arc<Replica>> = self.inner.replicas.read().values().cloned().collect();
+        for replica in replicas {
+            replica.group.compact().await?;
+        }
+        Ok(())
+    }
+
+    /// The shard of this id, if hosted here.
+    pub(crate) fn replica(&self, shard: u64) -> Option<Arc<Replica>> {
+        self.inner.replicas.read().get(&ShardId(shard)).cloned()
+    }
+
+    /// Carries out a request and answers it. Never fails: what goes wrong is told in the response.
+    pub async fn execute(&self, request: kv::Request) -> kv::Response {
+        let body = match self.dispatch(request).await {
+            Ok(body) => body,
+            Err(kind) => response::Body::Failure(kv::Failure { kind: Some(kind) }),
+        };
+        kv::Response { body: Some(body) }
+    }
+
+    async fn dispatch(&self, request: kv::Request) -> Result<response::Body, Failure> {
+        let header = request.header.unwrap_or_default();
+        let body = request.body.ok_or_else(|| Failure::Internal("an empty request".to_owned()))?;
+        if let request::Body::ReleaseLocks(release) = &body {
+            self.release(TxnId(header.txn), &release.keys);
+            return Ok(done());
+        }
+        let replica = self.replica(header.shard).ok_or(Failure::UnknownShard(kv::Done {}))?;
+        match body {
+            request::Body::Get(get) => replica.get(&header, get).await.map(response::Body::Get),
+            request::Body::Scan(scan) => replica.scan(&header, scan).await.map(response::Body::Scan),
+            request::Body::Lock(lock) => replica.lock(&header, lock).await.map(response::Body::Lock),
+            request::Body::LockTable(lock) => replica.lock_table(&header, lock).await.map(|()| done()),
+            request::Body::Commit(commit) => replica.commit(&header, commit).await.map(response::Body::Commit),
+            request::Body::Prepare(prepare) => replica.prepare(&header, prepare).await.map(response::Body::Prepare),
+            request::Body::WriteIntents(intents) => replica.write_intents(&header, intents).await.map(|()| done()),
+            request::Body::Validate(validate) => replica.validate(&header, &validate).map(|()| done()),
+            request::Body::Decide(decide) => decide_txn(&replica, &header, decide).await,
+            request::Body::Resolve(resolve) => resolve_txn(&replica, &header, resolve).await,
+            request::Body::QueryTxn(query) => query_txn(&replica, &header, query).await,
+            request::Body::Heartbeat(heartbeat) => heartbeat_txn(&replica, &header, heartbeat).await,
+            request::Body::Split(split) => self.split(&replica, &header, split).await,
+            request::Body::CollectGarbage(collect) => collect_garbage(&replica, collect.safe_ts).await,
+            request::Body::DeleteRange(delete) => delete_range(&replica, &header, delete).await,
+            request::Body::Describe(_) => Ok(response::Body::Description(describe(&replica))),
+            request::Body::ReleaseLocks(_) => Ok(done()),
+        }
+    }
+
+    fn release(&self, txn: TxnId, keys: &[Bytes]) {
+        if keys.is_empty() {
+            self.inner.locks.release_all(txn);
+        } else {
+            self.inner.locks.release(txn, keys);
+        }
+    }
+
+    async fn split(
+        &self,
+        replica: &Arc<Replica>,
+        header: &kv::Header,
+        split: kv::Split,
+    ) -> Result<response::Body, Failure> {
+        replica.check(header, split.at.iter())?;
+        let new_shards = split.new_shards.clone();
+        replica.propose(Epoch(header.epoch), command::Body::Split(split)).await?;
+        let floor = replica.shared.marks.max_read_ts().max(replica.fresh());
+        let descriptors = read_descriptors(replica.engine()).map_err(|error| Failure::Internal(error.to_string()))?;
+        for range in descriptors.into_iter().filter(|range| new_shards.contains(&range.shard)) {
+            self.start(range, floor).await.map_err(|error| Failure::Internal(error.to_string()))?;
+        }
+        Ok(done())
+    }
+}
+
+async fn decide_txn(replica: &Replica, header: &kv::Header, decide: kv::Decide) -> Result<response::Body, Failure> {
+    replica.check(header, std::iter::once(&decide.primary))?;
+    let decide = kv::DecideCommand {
+        txn: header.txn,
+        primary: decide.primary,
+        commit: decide.commit,
+        commit_ts: decide.commit_ts,
+        intent_spans: decide.intent_spans,
+    };
+    replica.propose(Epoch(header.epoch), command::Body::Decide(decide)).await
+}
+
+async fn resolve_txn(replica: &Replica, header: &kv::Header, resolve: kv::Resolve) -> Result<response::Body, Failure> {
+    replica.check(header, resolve.keys.iter())?;
+    // An intent that moved to another shard must not count as resolved: its record is about to be forgotten.
+    for span in &resolve.spans {
+        replica.check_span(header, span)?;
+    }
+    let resolve = kv::ResolveCommand {
+        txn: header.txn,
+        commit: resolve.commit,
+        commit_ts: resolve.commit_ts,
+        keys: resolve.keys,
+        spans: resolve.spans,
+        forget_record: resolve.forget_record,
+        primary: resolve.primary,
+    };
+    replica.propose(Epoch(header.epoch), command::Body::Resolve(resolve)).await
+}
+
+/// Status of a transaction whose primary lies here. Without a record it counts as pending until it is pushed, which
+/// writes an aborted one, so that a late prepare cannot bring it back.
+async fn query_txn(replica: &Replica, header: &kv::Header, query: kv::QueryTxn) -> Result<response::Body, Failure> {
+    replica.check(header, std::iter::once(&query.primary))?;
+    let key = local::record(&query.primary, TxnId(query.txn));
+    let stored = replica.engine().get(Cf::Local, &key).map_err(|error| read_failure(&error))?;
+    let status = stored.map(|bytes| kv::TxnStatus::decode(&bytes[..])).transpose();
+    let status = status.map_err(|error| Failure::Internal(error.to_string()))?.unwrap_or_default();
+    let expired = status.expires_ms < replica.fresh().millis();
+    if status.state() != txn_status::State::Pending || !query.push || !expired {
+        return Ok(response::Body::TxnStatus(status));
+    }
+    let abort = kv::DecideCommand { txn: query.txn, primary: query.primary, ..kv::DecideCommand::default() };
+    replica.propose(Epoch(header.epoch), command::Body::Decide(abort)).await
+}
+
+async fn heartbeat_txn(replica: &Replica, header: &kv::Header, beat: kv::Heartbeat) -> Result<response::Body, Failure> {
+    replica.check(header, std::iter::once(&beat.primary))?;
+    let beat = kv::HeartbeatCommand { txn: header.txn, primary: beat.primary, expires_ms: beat.expires_ms };
+    replica.propose(Epoch(header.epoch), command::Body::Heartbeat(beat)).await
+}
+
+async fn delete_range(
+    replica: &Replica,
+    header: &kv::Header,
+    delete: kv::DeleteRange,
+) -> Result<response::Body, Failure> {
+    replica.check_span(header, delete.span.as_ref().unwrap_or(&kv::Span::default()))?;
+    replica.propose(Epoch(header.epoch), command::Body::DeleteRange(delete)).await
+}
+
+async fn collect_garbage(replica: &Arc<Replica>, safe_ts: u64) -> Result<response::Body, Failure> {
+    let replica = Arc::clone(replica);
+    let collect = move || mvcc::collect(replica.engine(), &replica.shared.span(), Timestamp(safe_ts));
+    let collected = tokio::task::spawn_blocking(collect).await.map_err(|error| Failure::Internal(error.to_string()))?;
+    collected.map(|_| done()).map_err(|error| read_failure(&error))
+}
+
+fn describe(replica: &Replica) -> kv::ShardDescription {
+    let span = replica.shared.span();
+    kv::ShardDescription {
+        range: Some(replica.range()),
+        state: "active".to_owned(),
+        applied_index: replica.group.applied(),
+        intents: replica.shared.intents.load(std::sync::atomic::Ordering::Relaxed),
+        row_locks: replica.shared.locks.counts().0 as u64,
+        approximate_bytes: replica.engine().approximate_size(Cf::Data, &span),
+    }
+}
+
+fn done() -> response::Body {
+    response::Body::Done(kv::Done {})
+}
+
+fn read_descriptors(engine: &dyn Engine) -> Result<Vec<kv::Range>, OpenError> {
+    let mut ranges = Vec::new();
+    let span: Span = local::shards();
+    let mut cursor = engine.cursor(Cf::Local, &span)?;
+    let mut more = cursor.first()?;
+    while more {
+        if local::is_descriptor(cursor.key()) {
+            let range = kv::Range::decode(cursor.value());
+            ranges.push(range.map_err(|error| OpenError::Apply(format!("a shard's descriptor is damaged: {error}")))?);
+        }
+        more = cursor.next()?;
+    }
+    Ok(ranges)
+}
+
+/// Finishes transactions whose coordinator did not: asks about old intents and resolves what is decided.
+async fn sweep(node: std::sync::Weak<Inner>) {
+    loop {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        let Some(inner) = node.upgrade() else { return };
+        let replicas: Vec<Arc<Replica>> = inner.replicas.read().values().cloned().collect();
+        drop(inner);
+        for replica in replicas {
+            if let Err(failure) = sweep_replica(&replica).await {
+                tracing::debug!(shard = %replica.shared.shard, ?failure, "could not look after old intents");
+            }
+        }
+    }
+}
+
+async fn sweep_replica(replica: &Replica) -> Result<(), Failure> {
+    if replica.shared.intents.load(std::sync::atomic::Ordering::SeqCst) == 0 {
+        return Ok(());
+    }
+    let now = replica.fresh().millis();
+    let span = replica.range().span.unwrap_or_default();
+    let mut by_txn: HashMap<u64, (kv::Intent, Vec<Bytes>)> = HashMap::new();
+    for (key, intent) in replica.intents_in(&span)? {
+        if Timestamp(intent.prepare_ts).millis() + SWEEP_AGE_MS < now {
+            by_txn.entry(intent.txn).or_insert_with(|| (intent, Vec::new())).1.push(key);
+        }
+    }
+    for (txn, (intent, keys)) in by_txn {
+        let status = replica.environment.query(TxnId(txn), &intent.primary, intent.prepare_ts).await?;
+        if status.state() != txn_status::State::Pending {
+            replica.resolve_keys(TxnId(txn), &status, keys).await?;
+        }
+    }
+    Ok(())
+}

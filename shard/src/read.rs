@@ -1,0 +1,272 @@
+//! Serving reads: Get and Scan.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use bytes::Bytes;
+use prost::Message;
+use proto::{
+    Timestamp, TxnId,
+    kv::{self, txn_status},
+};
+use sharddb_proto as proto;
+use sharddb_storage as storage;
+use storage::{Cf, Span};
+use tokio::time::timeout;
+
+use crate::{
+    mvcc::{self, Direction, VersionCursor},
+    replica::{Failure, Replica, read_failure},
+};
+
+/// Rows and bytes of one scan answer when the request sets no lower bound.
+const SCAN_ROWS_MAX: u32 = 4096;
+const SCAN_BYTES_MAX: usize = 4 << 20;
+/// How long a reader waits for news of a pending transaction before it asks the primary again.
+const PENDING_RECHECK: Duration = Duration::from_millis(10);
+
+/// What a foreign intent means for a reader.
+enum Met {
+    /// Nothing: not committed, above the snapshot, or resolved meanwhile and found among the versions.
+    Ignore,
+    /// Its value is the newest the snapshot sees.
+    Visible(Timestamp),
+}
+
+impl Replica {
+    pub(crate) async fn get(&self, header: &kv::Header, get: kv::Get) -> Result<kv::GetResult, Failure> {
+        self.check(header, get.keys.iter())?;
+        let txn = TxnId(header.txn);
+        // One key's latest version is a consistent cut by itself; several need a timestamp.
+        let latest = get.read_ts == 0 && get.keys.len() == 1;
+        let ts = match (latest, get.read_ts) {
+            (true, _) => Timestamp::MAX,
+            (false, 0) => self.fresh(),
+            (false, ts) => Timestamp(ts),
+        };
+        if !latest {
+            self.shared.marks.raise_read_ts(ts);
+        }
+        let mut versions = Vec::with_capacity(get.keys.len());
+        for key in &get.keys {
+            if !latest {
+                self.wait_for_key(key, ts).await;
+            }
+            versions.push(self.read_key(key, ts, txn).await?);
+        }
+        self.check(header, std::iter::empty())?;
+        Ok(kv::GetResult { versions })
+    }
+
+    async fn read_key(&self, key: &Bytes, ts: Timestamp, txn: TxnId) -> Result<kv::Version, Failure> {
+        if self.shared.intents.load(Ordering::SeqCst) > 0
+            && let Some(intent) = self.intent(key)?
+        {
+            if intent.txn == txn.0 {
+                return Ok(own_version(intent));
+            }
+            if let Met::Visible(commit_ts) = self.meet(key, &intent, ts).await? {
+                return Ok(committed_version(commit_ts, intent.value));
+            }
+        }
+        let found = mvcc::read_at(self.engine(), key, ts).map_err(|error| read_failure(&error))?;
+        Ok(found.map_or_else(kv::Version::default, |version| committed_version(version.commit_ts, version.value)))
+    }
+
+    /// The newest committed version or own intent of a key.
+    pub(crate) async fn read_newest(&self, key: &Bytes, txn: TxnId) -> Result<kv::Version, Failure> {
+        self.read_key(key, Timestamp::MAX, txn).await
+    }
+
+    pub(crate) fn intent(&self, key: &[u8]) -> Result<Option<kv::Intent>, Failure> {
+        let stored = self.engine().get(Cf::Intents, key).map_err(|error| read_failure(&error))?;
+        stored.map(|bytes| decode_intent(&bytes)).transpose()
+    }
+
+    async fn wait_for_key(&self, key: &[u8], ts: Timestamp) {
+        while self.shared.marks.blocks_key(key, ts) {
+            let changed = self.shared.marks.changed();
+            if self.shared.marks.blocks_key(key, ts) {
+                changed.await;
+            }
+        }
+    }
+
+    /// Waits until nothing in the span can still be committed at or below `ts`.
+    pub(crate) async fn wait_for_span(&self, span: &kv::Span, ts: Timestamp) {
+        while self.shared.marks.blocks_span(span, ts) {
+            let changed = self.shared.marks.changed();
+            if self.shared.marks.blocks_span(span, ts) {
+                changed.await;
+            }
+        }
+    }
+
+    /// What a reader at `ts` makes of another transaction's intent; it reads the versions afterwards. A reader of the
+    /// latest state does not wait for transactions that are not decided: it comes before them.
+    ///
+    /// A transaction's record goes once all its intents are resolved, so an answer other than "committed" counts only
+    /// while the intent still stands.
+    async fn meet(&self, key: &[u8], intent: &kv::Intent, ts: Timestamp) -> Result<Met, Failure> {
+        if intent.prepare_ts > ts.0 {
+            return Ok(Met::Ignore);
+        }
+        loop {
+            let changed = self.shared.marks.changed();
+            let status = self.environment.query(TxnId(intent.txn), &intent.primary, intent.prepare_ts).await?;
+            match status.state() {
+                txn_status::State::Committed if status.commit_ts <= ts.0 => {
+                    return Ok(Met::Visible(Timestamp(status.commit_ts)));
+                }
+                txn_status::State::Committed | txn_status::State::Aborted => return Ok(Met::Ignore),
+                txn_status::State::Pending if ts == Timestamp::MAX => return Ok(Met::Ignore),
+                txn_status::State::Pending => {
+                    if self.intent(key)?.is_none_or(|present| present.txn != intent.txn) {
+                        return Ok(Met::Ignore);
+                    }
+                    // Woken or not, the primary knows best.
+                    let _woken = timeout(PENDING_RECHECK, changed).await;
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn scan(&self, header: &kv::Header, scan: kv::Scan) -> Result<kv::ScanResult, Failure> {
+        let span = scan.span.unwrap_or_default();
+        self.check_span(header, &span)?;
+        let ts = if scan.read_ts == 0 { self.fresh() } else { Timestamp(scan.read_ts) };
+        let overlay = self.prepare_scan(&span, ts, TxnId(header.txn)).await?;
+        let direction = if scan.reverse { Direction::Reverse } else { Direction::Forward };
+        let rows_max = if scan.max_rows == 0 { SCAN_ROWS_MAX } else { scan.max_rows.min(SCAN_ROWS_MAX) } as usize;
+        let bytes_max = if scan.max_bytes == 0 { SCAN_BYTES_MAX } else { SCAN_BYTES_MAX.min(scan.max_bytes as usize) };
+        let mut rows = Rows { rows: Vec::new(), bytes: 0, rows_max, bytes_max };
+        let rest = rows.fill(self, &span, ts, direction, overlay).map_err(|error| read_failure(&error))?;
+        self.check(header, std::iter::empty())?;
+        Ok(kv::ScanResult { rows: rows.rows, rest })
+    }
+
+    /// Makes sure that everything a scan at `ts` must see is applied, and answers what it must see of intents: each key's
+    /// value instead of its versions, in key order.
+    pub(crate) async fn prepare_scan(
+        &self,
+        span: &kv::Span,
+        ts: Timestamp,
+        txn: TxnId,
+    ) -> Result<Vec<(Bytes, Timestamp, Option<Bytes>)>, Failure> {
+        self.shared.marks.raise_read_ts(ts);
+        self.wait_for_span(span, ts).await;
+        let mut overlay = Vec::new();
+        if self.shared.intents.load(Ordering::SeqCst) == 0 {
+            return Ok(overlay);
+        }
+        for (key, intent) in self.intents_in(span)? {
+            if intent.txn == txn.0 {
+                overlay.push((key, Timestamp::ZERO, intent.value));
+            } else if let Met::Visible(commit_ts) = self.meet(&key, &intent, ts).await? {
+                overlay.push((key, commit_ts, intent.value));
+            }
+        }
+        Ok(overlay)
+    }
+
+    pub(crate) fn intents_in(&self, span: &kv::Span) -> Result<Vec<(Bytes, kv::Intent)>, Failure> {
+        let span = Span::new(span.start.to_vec(), span.end.to_vec());
+        let read = || -> storage::Result<Vec<(Bytes, Vec<u8>)>> {
+            let mut cursor = self.engine().cursor(Cf::Intents, &span)?;
+            let mut found = Vec::new();
+            let mut more = cursor.first()?;
+            while more {
+                found.push((Bytes::copy_from_slice(cursor.key()), cursor.value().to_vec()));
+                more = cursor.next()?;
+            }
+            Ok(found)
+        };
+        let found = read().map_err(|error| read_failure(&error))?;
+        found.into_iter().map(|(key, bytes)| Ok((key, decode_intent(&bytes)?))).collect()
+    }
+}
+
+/// Collects the rows of one answer.
+struct Rows {
+    rows: Vec<kv::KeyValue>,
+    bytes: usize,
+    rows_max: usize,
+    bytes_max: usize,
+}
+
+impl Rows {
+    /// Reads until the span or the answer is full; answers what is left of the span.
+    fn fill(
+        &mut self,
+        replica: &Replica,
+        span: &kv::Span,
+        ts: Timestamp,
+        direction: Direction,
+        mut overlay: Vec<(Bytes, Timestamp, Option<Bytes>)>,
+    ) -> storage::Result<Option<kv::Span>> {
+        let forward = direction == Direction::Forward;
+        if !forward {
+            overlay.reverse();
+        }
+        let mut overlay = overlay.into_iter().peekable();
+        let inner = Span::new(span.start.to_vec(), span.end.to_vec());
+        let mut cursor = VersionCursor::open(replica.engine(), &inner, ts, direction)?;
+        let mut more = cursor.next()?;
+        loop {
+            let overlaid = overlay.peek().map(|(key, ..)| key.clone());
+            let from_overlay = match (&overlaid, more) {
+                (None, false) => return Ok(None),
+                (Some(_), false) => true,
+                (None, true) => false,
+                (Some(key), true) if forward => key[..] <= *cursor.key(),
+                (Some(key), true) => key[..] >= *cursor.key(),
+            };
+            let same = more && overlaid.as_ref().is_some_and(|key| key[..] == *cursor.key());
+            if from_overlay {
+                let (key, commit_ts, value) = overlay.next().expect("it was just peeked");
+                if let Some(value) = value {
+                    self.push(key, value, commit_ts);
+                }
+            } else {
+                let (key, value) = (Bytes::copy_from_slice(cursor.key()), Bytes::copy_from_slice(cursor.value()));
+                self.push(key, value, cursor.commit_ts());
+            }
+            if !from_overlay || same {
+                more = cursor.next()?;
+            }
+            if self.rows.len() >= self.rows_max || self.bytes >= self.bytes_max {
+                return Ok(self.rest(span, forward));
+            }
+        }
+    }
+
+    fn push(&mut self, key: Bytes, value: Bytes, commit_ts: Timestamp) {
+        self.bytes += key.len() + value.len();
+        self.rows.push(kv::KeyValue { key, value, commit_ts: commit_ts.0 });
+    }
+
+    fn rest(&self, span: &kv::Span, forward: bool) -> Option<kv::Span> {
+        let last = &self.rows.last()?.key;
+        if forward {
+            let start = proto::after_prefix(last);
+            (!start.is_empty() && (span.end.is_empty() || start < span.end))
+                .then(|| kv::Span { start, end: span.end.clone() })
+        } else {
+            Some(kv::Span { start: span.start.clone(), end: last.clone() })
+        }
+    }
+}
+
+fn own_version(intent: kv::Intent) -> kv::Version {
+    committed_version(Timestamp::ZERO, intent.value)
+}
+
+fn committed_version(commit_ts: Timestamp, value: Option<Bytes>) -> kv::Version {
+    kv::Version { present: value.is_some(), value: value.unwrap_or_default(), commit_ts: commit_ts.0 }
+}
+
+fn decode_intent(bytes: &[u8]) -> Result<kv::Intent, Failure> {
+    kv::Intent::decode(bytes).map_err(|error| {
+        let message = format!("an intent is damaged: {error}");
+        Failure::Refused(kv::Refused { sqlstate: "XX001".to_owned(), message })
+    })
+}

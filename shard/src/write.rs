@@ -1,0 +1,285 @@
+//! Serving locks, commits and prepares.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use proto::{
+    Epoch, Timestamp, TxnId,
+    kv::{self, LockMode, WaitPolicy, command, response, txn_status},
+};
+use sharddb_proto as proto;
+use sharddb_storage as storage;
+use storage::Span;
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    locks::{Mode, Refusal, Wait},
+    mvcc,
+    replica::{Failure, Replica, read_failure},
+};
+
+/// How long a locker waits for news of a pending transaction before it asks the primary again.
+const PENDING_RECHECK: Duration = Duration::from_millis(10);
+
+impl Replica {
+    pub(crate) async fn lock(&self, header: &kv::Header, lock: kv::Lock) -> Result<kv::LockResult, Failure> {
+        self.check(header, lock.keys.iter())?;
+        let mode = LockMode::try_from(lock.mode).map_err(|_| Failure::Internal("an unknown lock mode".to_owned()))?;
+        let policy =
+            WaitPolicy::try_from(lock.wait).map_err(|_| Failure::Internal("an unknown wait policy".to_owned()))?;
+        let wait = Wait::new(policy, lock.timeout_ms);
+        let txn = TxnId(header.txn);
+        let mut rows = Vec::with_capacity(lock.keys.len());
+        for key in &lock.keys {
+            let taken = self.lock_key(txn, key, mode.into(), wait).await;
+            match taken {
+                Ok(newest) => rows.push(kv::LockedRow { locked: true, newest: Some(newest) }),
+                Err(Failure::LockNotAvailable(_)) if policy == WaitPolicy::Skip => rows.push(kv::LockedRow::default()),
+                Err(failure) => return Err(failure),
+            }
+        }
+        // A split while waiting: the lock stands, but the row may belong to another shard now.
+        self.check(header, lock.keys.iter())?;
+        Ok(kv::LockResult { rows })
+    }
+
+    async fn lock_key(&self, txn: TxnId, key: &Bytes, mode: Mode, wait: Wait) -> Result<kv::Version, Failure> {
+        let locked = self.shared.locks.lock_row(txn, key, mode, wait).await;
+        locked.map_err(|refusal| lock_failure(refusal, key))?;
+        self.wait_for_intent(txn, key, wait).await?;
+        self.read_newest(key, txn).await
+    }
+
+    /// An intent of another transaction is a lock too: it outlives its leader's memory.
+    async fn wait_for_intent(&self, txn: TxnId, key: &Bytes, wait: Wait) -> Result<(), Failure> {
+        let deadline = wait.timeout.map(|limit| Instant::now() + limit);
+        while self.shared.intents.load(Ordering::SeqCst) > 0 {
+            let changed = self.shared.marks.changed();
+            let Some(intent) = self.intent(key)?.filter(|intent| intent.txn != txn.0) else { return Ok(()) };
+            let owner = TxnId(intent.txn);
+            let status = self.environment.query(owner, &intent.primary, intent.prepare_ts).await?;
+            if status.state() != txn_status::State::Pending {
+                self.resolve_keys(owner, &status, vec![key.clone()]).await?;
+                continue;
+            }
+            if wait.policy != WaitPolicy::Block {
+                return Err(lock_failure(Refusal::Busy, key));
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(lock_failure(Refusal::Timeout, key));
+            }
+            // Woken or not, the primary knows best.
+            let _woken = timeout(PENDING_RECHECK, changed).await;
+        }
+        Ok(())
+    }
+
+    /// Resolves intents of a transaction whose outcome is known. Keys that belong to another shard by now are left to
+    /// it: each shard counts its own intents.
+    pub(crate) async fn resolve_keys(
+        &self,
+        txn: TxnId,
+        status: &kv::TxnStatus,
+        mut keys: Vec<Bytes>,
+    ) -> Result<(), Failure> {
+        let range = self.range();
+        let span = range.span.clone().unwrap_or_default();
+        keys.retain(|key| *key >= span.start && (span.end.is_empty() || *key < span.end));
+        if keys.is_empty() {
+            return Err(Failure::StaleEpoch(range));
+        }
+        let resolve = kv::ResolveCommand {
+            txn: txn.0,
+            commit: status.state() == txn_status::State::Committed,
+            commit_ts: status.commit_ts,
+            keys,
+            ..kv::ResolveCommand::default()
+        };
+        self.propose(Epoch(range.epoch), command::Body::Resolve(resolve)).await.map(drop)
+    }
+
+    pub(crate) async fn lock_table(&self, header: &kv::Header, lock: kv::LockTable) -> Result<(), Failure> {
+        let span = lock.span.unwrap_or_default();
+        self.check_span(header, &span)?;
+        let policy =
+            WaitPolicy::try_from(lock.wait).map_err(|_| Failure::Internal("an unknown wait policy".to_owned()))?;
+        let table = span.start.slice(..span.start.len().min(4));
+        let mode = if lock.exclusive { Mode::TableExclusive } else { Mode::TableShared };
+        let wait = Wait::new(policy, lock.timeout_ms);
+        let locked = self.shared.locks.lock(TxnId(header.txn), &table, mode, wait).await;
+        locked.map_err(|refusal| lock_failure(refusal, &table))
+    }
+
+    pub(crate) async fn commit(
+        self: &Arc<Self>,
+        header: &kv::Header,
+        commit: kv::Commit,
+    ) -> Result<kv::CommitResult, Failure> {
+        self.check(header, commit.writes.iter().map(|write| &write.key))?;
+        let txn = TxnId(header.txn);
+        let floor = self.fresh().max(Timestamp(commit.min_commit_ts));
+        let commit_ts = self.shared.marks.enter(txn, commit.writes.iter().map(|write| &write.key), floor);
+        let marked = Marked { replica: self, txn, writes: &commit.writes, armed: true };
+        self.check_writes(txn, &commit.writes, &commit.locked)?;
+        self.check_spans(txn, &commit.read_spans, Timestamp(commit.snapshot_ts))?;
+        let command = kv::CommitCommand {
+            txn: txn.0,
+            commit_ts: commit_ts.0,
+            writes: commit.writes.clone(),
+            fences: commit.fences,
+        };
+        match marked.propose(Epoch(header.epoch), command::Body::Commit(command)).await? {
+            response::Body::Commit(result) => Ok(result),
+            _ => Err(Failure::Internal("a commit with an outcome of the wrong kind".to_owned())),
+        }
+    }
+
+    pub(crate) async fn prepare(
+        self: &Arc<Self>,
+        header: &kv::Header,
+        prepare: kv::Prepare,
+    ) -> Result<kv::PrepareResult, Failure> {
+        self.check(header, prepare.writes.iter().map(|write| &write.key))?;
+        let txn = TxnId(header.txn);
+        let prepare_ts = self.shared.marks.enter(txn, prepare.writes.iter().map(|write| &write.key), self.fresh());
+        let marked = Marked { replica: self, txn, writes: &prepare.writes, armed: true };
+        self.check_writes(txn, &prepare.writes, &prepare.locked)?;
+        let command = kv::IntentCommand {
+            txn: txn.0,
+            primary: prepare.primary,
+            prepare_ts: prepare_ts.0,
+            expires_ms: prepare.expires_ms,
+            writes: prepare.writes.clone(),
+            fences: prepare.fences,
+            write_record: prepare.is_primary,
+        };
+        match marked.propose(Epoch(header.epoch), command::Body::Intent(command)).await? {
+            response::Body::Prepare(result) => Ok(result),
+            _ => Err(Failure::Internal("a prepare with an outcome of the wrong kind".to_owned())),
+        }
+    }
+
+    /// Part of a large transaction's writes, before its commit.
+    pub(crate) async fn write_intents(
+        self: &Arc<Self>,
+        header: &kv::Header,
+        intents: kv::WriteIntents,
+    ) -> Result<(), Failure> {
+        let is_primary = self.check(header, std::iter::once(&intents.primary)).is_ok();
+        let prepare = kv::Prepare {
+            writes: intents.writes,
+            primary: intents.primary,
+            expires_ms: intents.expires_ms,
+            is_primary,
+            ..kv::Prepare::default()
+        };
+        self.prepare(header, prepare).await.map(drop)
+    }
+
+    /// Every write must still be protected by its lock; a lock that a new leader does not know is made up for by the
+    /// version the writer saw when it was granted.
+    fn check_writes(&self, txn: TxnId, writes: &[kv::Write], locked: &[kv::LockedKey]) -> Result<(), Failure> {
+        let writes = writes.iter().map(|write| (&write.key, write.locked_version));
+        let locked = locked.iter().map(|locked| (&locked.key, locked.locked_version));
+        for (key, version) in writes.chain(locked) {
+            if self.shared.locks.protects(txn, key) {
+                continue;
+            }
+            if self.shared.intents.load(Ordering::SeqCst) > 0
+                && let Some(intent) = self.intent(key)?
+            {
+                if intent.txn == txn.0 {
+                    continue;
+                }
+                return Err(conflict(key, "intent"));
+            }
+            let newest = mvcc::newest(self.engine(), key).map_err(|error| read_failure(&error))?;
+            if newest.is_some_and(|newest| newest.commit_ts.0 > version) {
+                return Err(conflict(key, "write"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing read at `snapshot` may have changed since, or be changing.
+    fn check_spans(&self, txn: TxnId, spans: &[kv::Span], snapshot: Timestamp) -> Result<(), Failure> {
+        for span in spans {
+            if let Some(key) = self.shared.marks.foreign_in_span(txn, span) {
+                return Err(conflict(&key, "read"));
+            }
+            if self.shared.intents.load(Ordering::SeqCst) > 0
+                && let Some((key, _)) = self.intents_in(span)?.into_iter().find(|(_, intent)| intent.txn != txn.0)
+            {
+                return Err(conflict(&key, "read"));
+            }
+            let inner = Span::new(span.start.to_vec(), span.end.to_vec());
+            let newer = mvcc::written_since(self.engine(), &inner, snapshot).map_err(|error| read_failure(&error))?;
+            if let Some(key) = newer {
+                return Err(conflict(&key, "read"));
+            }
+        }
+        Ok(())
+    }
+
+    /// SERIALIZABLE over several shards, after every write is prepared.
+    pub(crate) fn validate(&self, header: &kv::Header, validate: &kv::Validate) -> Result<(), Failure> {
+        for span in &validate.spans {
+            self.check_span(header, span)?;
+        }
+        self.shared.marks.raise_read_ts(Timestamp(validate.commit_ts));
+        self.check_spans(TxnId(header.txn), &validate.spans, Timestamp(validate.snapshot_ts))
+    }
+}
+
+/// Keys entered in the marks. Dropped before the proposal, it removes them.
+struct Marked<'a> {
+    replica: &'a Arc<Replica>,
+    txn: TxnId,
+    writes: &'a [kv::Write],
+    armed: bool,
+}
+
+impl Marked<'_> {
+    /// Proposes in a task of its own, so that the marks are removed whether or not the caller waits for the outcome:
+    /// by applying the command, or here if it is refused. A group that stopped leaves the outcome open, and its marks
+    /// keep readers from what may have been committed.
+    async fn propose(mut self, epoch: Epoch, body: command::Body) -> Result<response::Body, Failure> {
+        self.armed = false;
+        let (replica, txn) = (Arc::clone(self.replica), self.txn);
+        let keys: Vec<Bytes> = self.writes.iter().map(|write| write.key.clone()).collect();
+        let proposal = tokio::spawn(async move {
+            let outcome = replica.propose(epoch, body).await;
+            if !matches!(outcome, Ok(_) | Err(Failure::Internal(_))) {
+                replica.shared.marks.leave(txn, keys.iter());
+            }
+            outcome
+        });
+        proposal.await.map_err(|error| Failure::Internal(error.to_string()))?
+    }
+}
+
+impl Drop for Marked<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.replica.shared.marks.leave(self.txn, self.writes.iter().map(|write| &write.key));
+        }
+    }
+}
+
+fn conflict(key: &Bytes, reason: &str) -> Failure {
+    Failure::Conflict(kv::Conflict { key: key.clone(), reason: reason.to_owned() })
+}
+
+fn lock_failure(refusal: Refusal, key: &Bytes) -> Failure {
+    let row = |reason: &str| kv::Conflict { key: key.clone(), reason: reason.to_owned() };
+    match refusal {
+        Refusal::Deadlock(cycle) => {
+            Failure::Deadlock(kv::Deadlock { cycle: cycle.into_iter().map(|txn| txn.0).collect() })
+        }
+        Refusal::Timeout => Failure::LockTimeout(row("timeout")),
+        Refusal::Busy => Failure::LockNotAvailable(row("locked")),
+    }
+}
