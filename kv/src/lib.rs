@@ -36,5 +36,6 @@ pub use locks::{LockedRow, RowLock};
 pub use meta_client::MetaClient;
 pub use router::{RangeMap, Route};
 pub use scan::{ScanOptions, Scanner};
+pub use snapshots::SnapshotPin;
 pub use transport::{BoxFuture, Transport};
 pub use txn::{Isolation, Txn, TxnOptions};

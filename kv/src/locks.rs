@@ -69,6 +69,21 @@ impl Txn {
         }
     }
 
+    /// Whether this transaction holds a lock on the key.
+    pub fn has_lock(&self, key: &Bytes) -> bool {
+        self.locks.contains_key(key)
+    }
+
+    /// Gives a lock back before the end, for a row that turned out not to be concerned. Keys that are written stay
+    /// locked.
+    pub async fn unlock(&mut self, key: &Bytes) -> Result<()> {
+        if self.buffer.get(key).is_some() || self.locks.remove(key).is_none() {
+            return Ok(());
+        }
+        let body = request::Body::ReleaseLocks(kv::ReleaseLocks { keys: vec![key.clone()] });
+        self.client.send_to_key(key, self.id, body).await.map(drop)
+    }
+
     /// Locks a table's span on each of its shards. Exclusive: waits for every writer and keeps new ones out.
     pub async fn lock_table(
         &mut self,

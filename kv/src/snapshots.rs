@@ -6,6 +6,32 @@ use parking_lot::Mutex;
 use proto::Timestamp;
 use sharddb_proto as proto;
 
+use crate::Client;
+
+/// Keeps what a snapshot sees from being collected as garbage.
+pub struct SnapshotPin {
+    client: Client,
+    snapshot: Timestamp,
+}
+
+impl SnapshotPin {
+    pub(crate) fn new(client: Client, snapshot: Timestamp) -> Self {
+        client.inner.snapshots.register(snapshot);
+        Self { client, snapshot }
+    }
+
+    /// The snapshot.
+    pub fn timestamp(&self) -> Timestamp {
+        self.snapshot
+    }
+}
+
+impl Drop for SnapshotPin {
+    fn drop(&mut self) {
+        self.client.inner.snapshots.release(self.snapshot);
+    }
+}
+
 /// Timestamps that open transactions and statements read at, with how many use each.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshots {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proto::{NodeId, Timestamp, TxnId, kv};
 use sharddb_proto as proto;
 
-use crate::{Client, Error, Result, Savepoint, buffer::WriteBuffer, intents::Flushed};
+use crate::{Client, Error, Result, Savepoint, SnapshotPin, buffer::WriteBuffer, intents::Flushed};
 
 /// Isolation levels, with PostgreSQL's meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,9 @@ pub struct TxnOptions {
 
 /// Bound of the write buffer while a savepoint is open. Without one, the buffer is flushed as intents instead.
 const SAVEPOINT_BUFFER_BYTES_MAX: usize = 512 << 20;
+
+/// In place of the version seen at a key's lock: no version is too new, since the lock on another key keeps others out.
+const GUARDED: u64 = u64::MAX;
 
 /// An open transaction. Dropping it rolls it back in the background.
 pub struct Txn {
@@ -112,6 +115,12 @@ impl Txn {
         Ok(snapshot)
     }
 
+    /// Keeps what the present snapshot sees from being collected as garbage for as long as the pin lives, whatever this
+    /// transaction does meanwhile.
+    pub fn pin_snapshot(&self) -> Option<SnapshotPin> {
+        self.snapshot.map(|snapshot| SnapshotPin::new(self.client.clone(), snapshot))
+    }
+
     /// The snapshot if one was taken.
     pub(crate) fn registered_snapshot(&self) -> Option<Timestamp> {
         self.snapshot
@@ -133,6 +142,18 @@ impl Txn {
     /// Buffers a deletion.
     pub fn delete(&mut self, key: Bytes) {
         self.buffer.put(key, None);
+    }
+
+    /// Buffers a write of a key that the lock on another key protects, as a row's lock protects its index entries.
+    pub fn put_guarded(&mut self, key: Bytes, value: Bytes) {
+        self.locks.entry(key.clone()).or_insert(GUARDED);
+        self.put(key, value);
+    }
+
+    /// Buffers a deletion of a key that the lock on another key protects.
+    pub fn delete_guarded(&mut self, key: Bytes) {
+        self.locks.entry(key.clone()).or_insert(GUARDED);
+        self.delete(key);
     }
 
     /// Asks that requests planned against an older layout of the table be refused once this commits.
