@@ -8,9 +8,14 @@ use sharddb_kv as kv;
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 
+use crate::catalog;
+
 /// How an engine is set up.
 #[derive(Clone, Debug, Default)]
-pub struct EngineOptions {}
+pub struct EngineOptions {
+    /// On a fresh cluster: a superuser besides `postgres`, with a database of the same name.
+    pub owner: Option<String>,
+}
 
 /// Shared by all sessions of a process. Cheap to clone.
 #[derive(Clone)]
@@ -20,12 +25,15 @@ pub struct Engine {
 
 struct Inner {
     client: kv::Client,
+    catalog: catalog::Cache,
 }
 
 impl Engine {
     /// Opens the catalog, which a fresh cluster gets now.
-    pub async fn open(client: kv::Client, _options: EngineOptions) -> SqlResult<Self> {
-        Ok(Self { inner: Arc::new(Inner { client }) })
+    pub async fn open(client: kv::Client, options: EngineOptions) -> SqlResult<Self> {
+        catalog::bootstrap(&client, options.owner.as_deref()).await?;
+        let catalog = catalog::Cache::open(client.clone()).await?;
+        Ok(Self { inner: Arc::new(Inner { client, catalog }) })
     }
 
     /// The transactional client.
@@ -34,12 +42,16 @@ impl Engine {
     }
 
     /// The role of this name, for authentication.
-    pub async fn role(&self, _name: &str) -> SqlResult<Option<Arc<RoleDescriptor>>> {
-        Ok(None)
+    pub async fn role(&self, name: &str) -> SqlResult<Option<Arc<RoleDescriptor>>> {
+        Ok(self.catalog().roles().await?.into_iter().find(|role| role.name == name))
     }
 
     /// Whether any role has a password, so that connections must prove who they are.
     pub async fn has_passwords(&self) -> SqlResult<bool> {
-        Ok(false)
+        Ok(self.catalog().roles().await?.iter().any(|role| role.password.is_some()))
+    }
+
+    pub(crate) fn catalog(&self) -> &catalog::Cache {
+        &self.inner.catalog
     }
 }

@@ -11,6 +11,7 @@
 //!
 //! Does not: speak the wire protocol (the frontend does); know shards or Raft.
 
+mod catalog;
 mod engine;
 mod session;
 

@@ -6,7 +6,9 @@ mod core;
 mod notice;
 mod outcome;
 mod prepared;
+mod settings;
 mod tag;
+mod transaction;
 
 pub use cancel::CancelHandle;
 pub use copy_streams::{CopyIn, CopyOut};
