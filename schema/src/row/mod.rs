@@ -16,6 +16,7 @@ mod payload;
 mod read;
 mod write;
 
+pub use payload::{decode_payload, encode_payload};
 pub use read::{RawField, RowDecoder, RowReader, decode_row, decode_value, missing_value};
 pub use write::encode_row;
 

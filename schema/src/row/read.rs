@@ -179,7 +179,7 @@ pub fn decode_value(sql_type: SqlType, field: &RawField<'_>) -> SqlResult<Datum>
         Oid::OID | Oid::XID | Oid::REGPROC | Oid::REGCLASS | Oid::REGTYPE | Oid::REGNAMESPACE | Oid::REGROLE => {
             Datum::Oid(u32::from_le_bytes(field.array()?))
         }
-        _ => payload::decode(field.variable()?)?,
+        _ => payload::decode_payload(field.variable()?)?,
     })
 }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{ColumnId, Datum, Oid, Sharding, SqlType, TableDescriptor, key};
+use crate::{ArrayValue, ColumnId, Datum, Interval, Numeric, Oid, Sharding, SqlType, TableDescriptor, key};
 
 fn table(types: &[Oid]) -> TableDescriptor {
     key::tests::table(types, &[], Sharding::Range { shards: 1 })
@@ -49,6 +49,19 @@ proptest! {
             bytes.insert(0, FORMAT);
         }
         let _ = decode_row(&table(&TYPES), &bytes);
+    }
+
+    #[test]
+    fn payloads_read_as_written(digits in any::<i128>(), small in any::<i8>(), scale in any::<u16>(), bytes in any::<Vec<u8>>()) {
+        let small = Datum::Numeric(Numeric::Small { digits: small.into(), scale });
+        let element = Datum::Numeric(Numeric::Small { digits, scale });
+        let array = ArrayValue { element: Oid::NUMERIC, dims: vec![(2, 1)], values: vec![element, Datum::Null] };
+        let interval = Datum::Interval(Interval { months: scale.into(), days: -1, micros: 7 });
+        let record = Datum::Record([(Oid::NUMERIC, small), (Oid::INTERVAL, interval), (Oid(1231), Datum::Array(array.into()))].into());
+        let mut encoded = Vec::new();
+        encode_payload(&record, &mut encoded);
+        prop_assert_eq!(format!("{:?}", decode_payload(&encoded).unwrap()), format!("{record:?}"));
+        let _ = decode_payload(&bytes);
     }
 
     #[test]

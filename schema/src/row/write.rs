@@ -3,7 +3,7 @@
 use proto::{SqlError, SqlResult};
 use sharddb_proto as proto;
 
-use super::payload;
+use super::payload::encode_payload;
 use super::{FORMAT, Kind, LONG_DISTANCE};
 use crate::{ColumnDescriptor, ColumnId, Datum, TableDescriptor};
 
@@ -55,7 +55,7 @@ impl Writer {
             Datum::Bytes(v) => self.variable(column, v)?,
             Datum::Numeric(_) | Datum::Interval(_) | Datum::TimeTz(..) | Datum::Array(_) | Datum::Record(_) => {
                 let mut bytes = Vec::with_capacity(24);
-                payload::encode(value, &mut bytes)?;
+                encode_payload(value, &mut bytes);
                 self.variable(column, &bytes)?;
             }
         }
