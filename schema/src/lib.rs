@@ -3,6 +3,7 @@
 //! Shared by the planner, which decides types, and by shards, which decode rows. Pure: no I/O, no clock.
 
 mod catalog;
+pub mod datetime;
 mod datum;
 mod descriptor;
 pub mod functions;
