@@ -11,7 +11,10 @@ use arrow::{
     compute::cast,
 };
 use proto::{SqlError, SqlResult};
-use schema::{Datum, Oid, codec, row::RawField};
+use schema::{
+    Datum, Oid,
+    row::{RawField, encode_payload},
+};
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 
@@ -98,9 +101,7 @@ impl ColumnBuilder {
             Shape::Date => Self::Date(Date32Builder::with_capacity(rows)),
             Shape::Time => Self::Time(Time64MicrosecondBuilder::with_capacity(rows)),
             Shape::Timestamp => Self::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows)),
-            Shape::TimestampTz => {
-                Self::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows).with_timezone(UTC))
-            }
+            Shape::TimestampTz => Self::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows).with_timezone(UTC)),
             Shape::Uuid => Self::Uuid(FixedSizeBinaryBuilder::with_capacity(rows, 16)),
             Shape::Encoded => Self::Encoded(BinaryBuilder::with_capacity(rows, bytes)),
         }
@@ -131,7 +132,7 @@ impl ColumnBuilder {
             (Self::Uuid(b), Datum::Uuid(v)) => b.append_value(v).map_err(|error| from_arrow(&error))?,
             (Self::Encoded(b), value) => {
                 let mut bytes = Vec::with_capacity(32);
-                codec::encode(value, &mut bytes);
+                encode_payload(value, &mut bytes);
                 b.append_value(&bytes);
             }
             (_, value) => return Err(mismatch(value)),

@@ -3,7 +3,7 @@
 //! A field carries its PostgreSQL type as metadata where it leaves the engine. Inside a plan the Arrow type is enough,
 //! and all fields are nullable and bare, so that schemas of equal types are equal.
 //! Types without an Arrow counterpart of the same values (numeric, interval, timetz, arrays, records) are Binary in
-//! the self-describing encoding of `schema::codec`; those bytes are for storage, not for comparison.
+//! the self-describing encoding of `schema::row`; those bytes are for storage, not for comparison.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -66,13 +66,9 @@ impl Shape {
             Oid::FLOAT4 => Self::Float4,
             Oid::FLOAT8 => Self::Float8,
             Oid::CHAR => Self::Char,
-            Oid::OID
-            | Oid::XID
-            | Oid::REGPROC
-            | Oid::REGCLASS
-            | Oid::REGTYPE
-            | Oid::REGNAMESPACE
-            | Oid::REGROLE => Self::Oid,
+            Oid::OID | Oid::XID | Oid::REGPROC | Oid::REGCLASS | Oid::REGTYPE | Oid::REGNAMESPACE | Oid::REGROLE => {
+                Self::Oid
+            }
             Oid::TEXT | Oid::VARCHAR | Oid::BPCHAR | Oid::NAME | Oid::UNKNOWN | Oid::JSON | Oid::JSONB => Self::Text,
             Oid::BYTEA => Self::Bytes,
             Oid::DATE => Self::Date,

@@ -17,6 +17,7 @@ mod hash;
 mod ordered;
 
 pub use bounds::{KeyBounds, prefix_bounds};
+pub use ordered::write_value as canonical_key;
 use proto::{SqlError, SqlResult, SqlState};
 use sharddb_proto as proto;
 

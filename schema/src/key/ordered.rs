@@ -82,7 +82,8 @@ pub(super) fn int_bytes(value: i64) -> [u8; 8] {
     ((value as u64) ^ (1 << 63)).to_be_bytes()
 }
 
-fn write_value(sql_type: SqlType, value: &Datum, out: &mut Vec<u8>) -> SqlResult<()> {
+/// Appends the canonical bytes of a value that is not NULL.
+pub fn write_value(sql_type: SqlType, value: &Datum, out: &mut Vec<u8>) -> SqlResult<()> {
     match (sql_type.oid, value) {
         (Oid::INT2 | Oid::INT4 | Oid::INT8, Datum::Int2(_) | Datum::Int4(_) | Datum::Int8(_)) => {
             write_int(sql_type, value, out)?;
