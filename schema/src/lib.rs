@@ -12,6 +12,7 @@ pub mod key;
 mod numeric;
 pub mod row;
 mod settings;
+pub mod text;
 mod types;
 
 pub use catalog::{Catalog, Descriptor};
