@@ -19,8 +19,7 @@ pub(crate) async fn bootstrap(client: &kv::Client, owner: Option<&str>) -> SqlRe
         return Ok(());
     }
     let mut txn = client.begin(kv::TxnOptions::default());
-    let lock =
-        kv::RowLock { mode: proto::kv::LockMode::Update, wait: proto::kv::WaitPolicy::Block, timeout_ms: 0 };
+    let lock = kv::RowLock { mode: proto::kv::LockMode::Update, wait: proto::kv::WaitPolicy::Block, timeout_ms: 0 };
     let version_row = txn.lock(&[keys::version_key()], lock).await?;
     if version_row.iter().any(|row| row.value.is_some()) {
         txn.rollback().await;

@@ -106,11 +106,8 @@ impl Cache {
     /// Sets the version row on behalf of a coordinator that died. Holds back if one still has the lock.
     async fn close_gap(&self, version: u64) -> bool {
         let mut txn = self.client.begin(kv::TxnOptions::default());
-        let lock = kv::RowLock {
-            mode: proto::kv::LockMode::Update,
-            wait: proto::kv::WaitPolicy::Nowait,
-            timeout_ms: 0,
-        };
+        let lock =
+            kv::RowLock { mode: proto::kv::LockMode::Update, wait: proto::kv::WaitPolicy::Nowait, timeout_ms: 0 };
         if txn.lock(&[keys::version_key()], lock).await.is_err() {
             txn.rollback().await;
             return false;

@@ -110,7 +110,6 @@ fn show_with_unit(value: i64, unit: &str) -> String {
     }
 }
 
-
 fn normalize_enum(parameter: &Parameter, values: &[&'static str], text: &str) -> SqlResult<String> {
     if let Some(value) = values.iter().find(|value| value.eq_ignore_ascii_case(text)) {
         return Ok((*value).to_owned());
@@ -136,13 +135,20 @@ fn bad_number(parameter: &Parameter, text: &str) -> SqlError {
         (true, Some((units, _))) if units.len() == MEMORY_UNITS.len() => {
             error.with_hint("Valid units for this parameter are \"B\", \"kB\", \"MB\", \"GB\", and \"TB\".")
         }
-        (true, Some(_)) => error
-            .with_hint("Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\"."),
+        (true, Some(_)) => {
+            error.with_hint("Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\".")
+        }
         _ => error,
     }
 }
 
-fn check_range<T: std::fmt::Display>(parameter: &Parameter, value: &str, inside: bool, min: T, max: T) -> SqlResult<()> {
+fn check_range<T: std::fmt::Display>(
+    parameter: &Parameter,
+    value: &str,
+    inside: bool,
+    min: T,
+    max: T,
+) -> SqlResult<()> {
     if inside {
         return Ok(());
     }
