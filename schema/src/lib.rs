@@ -2,7 +2,9 @@
 //!
 //! Shared by the planner, which decides types, and by shards, which decode rows. Pure: no I/O, no clock.
 
+pub mod cast;
 mod catalog;
+pub mod compare;
 pub mod datetime;
 mod datum;
 mod descriptor;

@@ -15,6 +15,7 @@ mod tests;
 pub use array::{parse_array, write_array};
 pub use character::{fit_length, pad_bpchar};
 pub use json::{check_json, normalize_jsonb};
+pub(crate) use number::fit_numeric;
 pub use number::{write_float4, write_float8};
 pub use output::write_text;
 
