@@ -234,6 +234,7 @@ impl Context {
             database: Arc::from(self.database),
             search_path: Arc::from(self.search_path),
             backend_pid: self.backend_pid,
+            host: None,
         })
     }
 }

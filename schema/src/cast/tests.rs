@@ -22,6 +22,7 @@ fn env() -> EvalContext {
         database: Arc::from("d"),
         search_path: Arc::from([]),
         backend_pid: 1,
+        host: None,
     }
 }
 

@@ -41,6 +41,32 @@ pub struct EvalContext {
     pub search_path: std::sync::Arc<[String]>,
     /// Process id shown to clients.
     pub backend_pid: i32,
+    /// The session, for functions that read its catalog, settings or sequences. Absent at shards, which run no such
+    /// function.
+    pub host: Option<std::sync::Arc<dyn Host>>,
+}
+
+/// What functions ask of the session that runs them.
+pub trait Host: Send + Sync + std::fmt::Debug {
+    /// The catalog as the running statement sees it.
+    fn catalog(&self) -> std::sync::Arc<crate::Catalog>;
+    /// A parameter as SHOW prints it; `None` for an unknown one.
+    fn setting(&self, name: &str) -> Option<String>;
+    /// Changes a parameter as SET does; answers its new value.
+    fn set_setting(&self, name: &str, value: &str, local: bool) -> SqlResult<String>;
+    /// `nextval`.
+    fn next_value(&self, sequence: Oid) -> SqlResult<i64>;
+    /// `currval`, or `lastval` without a sequence.
+    fn current_value(&self, sequence: Option<Oid>) -> SqlResult<i64>;
+    /// `setval`.
+    fn set_value(&self, sequence: Oid, value: i64, called: bool) -> SqlResult<i64>;
+    /// A bound CHECK, DEFAULT or index as `pg_get_constraintdef`, `pg_get_indexdef`, `pg_get_viewdef` and their like
+    /// print it; `None` for an OID they do not know. `function` is the function's name.
+    fn definition(&self, function: &str, args: &[Datum]) -> SqlResult<Option<String>>;
+    /// Sends a cancel or terminate request to another session (`pg_cancel_backend`, `pg_terminate_backend`).
+    fn signal(&self, backend_pid: i32, terminate: bool) -> bool;
+    /// Waits, ending early with an error when the statement is cancelled (`pg_sleep`).
+    fn sleep(&self, microseconds: i64) -> SqlResult<()>;
 }
 
 /// Implementation over datums. With `strict`, never called with a NULL argument.
