@@ -84,7 +84,7 @@ fn common_types_are_postgresqls() {
     assert_eq!(common(&[Oid::INT4, Oid::NUMERIC, Oid::INT2]), "numeric");
     assert_eq!(common(&[Oid::INT4, Oid::FLOAT8, Oid::NUMERIC]), "double precision");
     assert_eq!(common(&[Oid::DATE, Oid::TIMESTAMPTZ, Oid::TIMESTAMP]), "timestamp with time zone");
-    assert_eq!(common(&[Oid::VARCHAR, Oid::TEXT]), "text");
+    assert_eq!(common(&[Oid::VARCHAR, Oid::TEXT]), "character varying");
     assert_eq!(common(&[Oid::INT4, Oid::TEXT]), "CASE types integer and text cannot be matched");
     assert_eq!(common(&[Oid::JSONB, Oid::JSONB]), "jsonb");
 }
