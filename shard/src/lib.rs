@@ -13,6 +13,7 @@
 //! Does not: know tables beyond the first four bytes of a key; coordinate transactions (the client does).
 
 mod apply;
+mod fragment;
 mod local;
 mod locks;
 mod marks;
@@ -22,5 +23,6 @@ mod read;
 mod replica;
 mod write;
 
+pub use fragment::{FragmentError, FragmentStream};
 pub use mvcc::{Direction, VersionCursor};
 pub use node::{Environment, Node, NodeStatistics, OpenError, Oracle, TxnResolver};

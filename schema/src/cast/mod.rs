@@ -8,7 +8,6 @@ mod apply;
 mod tests;
 
 pub use apply::cast;
-pub(crate) use apply::fit;
 
 use crate::{Category, Oid, functions::CastContext};
 

@@ -1,0 +1,163 @@
+//! Runs serialized plan fragments over the shard's rows.
+//!
+//! A fragment is decoded, its spans are made readable at the snapshot as for a scan, and then it runs start to end on
+//! one thread for blocking work: reading, filtering and aggregating happen without handing rows between tasks. Batches
+//! leave through a bounded channel, so a slow reader holds the scan back; a reader that goes away ends it.
+//!
+//! Does not: retry (the executor does, before the first batch); change anything.
+
+mod leaf;
+
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use datafusion::{
+    common::tree_node::{TreeNode, TreeNodeRecursion},
+    error::DataFusionError,
+    execution::TaskContext,
+    physical_plan::ExecutionPlan,
+    prelude::SessionConfig,
+};
+use fragment::{ScanLeaf, decode_fragment, from_datafusion};
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use proto::{SqlError, SqlState, Timestamp, TxnId, kv};
+use sharddb_fragment as fragment;
+use sharddb_proto as proto;
+use tokio::sync::mpsc;
+
+use self::leaf::{ShardSource, SpanReader};
+use crate::{
+    node::Node,
+    replica::{Failure, Replica},
+};
+
+/// Batches that wait for a slow reader. One is filled while one is sent.
+const BATCHES_AHEAD: usize = 2;
+
+/// Rows in a batch when the fragment does not say: DataFusion's own choice.
+const BATCH_ROWS: usize = 8192;
+
+/// Why a fragment gave no (more) rows.
+#[derive(Clone, Debug)]
+pub enum FragmentError {
+    /// The shard does not serve it: stale epoch, not leader and the like. Nothing was sent yet.
+    Refused(kv::failure::Kind),
+    /// It failed as a statement does.
+    Failed(SqlError),
+}
+
+impl From<SqlError> for FragmentError {
+    fn from(error: SqlError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+type BatchResult = Result<RecordBatch, FragmentError>;
+
+/// Batches of a fragment.
+pub type FragmentStream = BoxStream<'static, BatchResult>;
+
+impl Node {
+    /// Runs a fragment. Errors are told in the stream.
+    pub fn fragment(&self, request: kv::Fragment) -> FragmentStream {
+        let header = request.header.clone().unwrap_or_default();
+        let Some(replica) = self.replica(header.shard) else {
+            let refused = FragmentError::Refused(Failure::UnknownShard(kv::Done {}));
+            return stream::once(async { Err(refused) }).boxed();
+        };
+        let start = async move {
+            match start(replica, header, request).await {
+                Ok(batches) => batches,
+                Err(error) => stream::once(async { Err(error) }).boxed(),
+            }
+        };
+        stream::once(start).flatten().boxed()
+    }
+}
+
+async fn start(
+    replica: Arc<Replica>,
+    header: kv::Header,
+    request: kv::Fragment,
+) -> Result<FragmentStream, FragmentError> {
+    let source = Arc::new(ShardSource::default());
+    let plan = decode_fragment(&request.plan, Arc::clone(&source) as Arc<dyn fragment::LeafSource>)?;
+    let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+    let reader = SpanReader::new(&request.overlay, sender.clone());
+    let reader = prepare(&replica, &header, request.read_ts, spans_of(&plan)?, reader).await?;
+    source.fill(reader);
+    let rows = if request.batch_rows == 0 { BATCH_ROWS } else { request.batch_rows as usize };
+    let config = SessionConfig::new().with_batch_size(rows).with_target_partitions(1);
+    let context = Arc::new(TaskContext::default().with_session_config(config));
+    tokio::task::spawn_blocking(move || run(&plan, context, &sender));
+    Ok(stream::unfold(receiver, |mut receiver| async move {
+        let item = receiver.recv().await?;
+        Some((item, receiver))
+    })
+    .boxed())
+}
+
+/// Drives the plan until it ends, fails or nobody listens.
+fn run(plan: &Arc<dyn ExecutionPlan>, context: Arc<TaskContext>, sender: &mpsc::Sender<BatchResult>) {
+    let mut batches = match plan.execute(0, context) {
+        Ok(batches) => batches,
+        Err(error) => {
+            let _gone = sender.blocking_send(Err(failed(&error)));
+            return;
+        }
+    };
+    futures::executor::block_on(async {
+        while let Some(batch) = batches.next().await {
+            let item = batch.map_err(|error| failed(&error));
+            let last = item.is_err();
+            if sender.send(item).await.is_err() || last {
+                return;
+            }
+        }
+    });
+}
+
+fn failed(error: &DataFusionError) -> FragmentError {
+    FragmentError::Failed(from_datafusion(error))
+}
+
+/// The spans of the plan's one leaf.
+fn spans_of(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<kv::Span>, FragmentError> {
+    let mut leaves = Vec::new();
+    plan.apply(|node| {
+        if let Some(leaf) = node.downcast_ref::<ScanLeaf>() {
+            leaves.push(Arc::clone(leaf.spec()));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map_err(|error| failed(&error))?;
+    let [spec] = &leaves[..] else {
+        return Err(SqlError::new(SqlState::InternalError, "a fragment must have one leaf").into());
+    };
+    let span = |(start, end): &(Vec<u8>, Vec<u8>)| kv::Span { start: start.clone().into(), end: end.clone().into() };
+    Ok(spec.spans.iter().map(span).collect())
+}
+
+/// Opens a reader on every span once nothing at or below the snapshot can still be committed there.
+async fn prepare(
+    replica: &Arc<Replica>,
+    header: &kv::Header,
+    read_ts: u64,
+    spans: Vec<kv::Span>,
+    mut reader: SpanReader,
+) -> Result<SpanReader, FragmentError> {
+    let ts = if read_ts == 0 { replica.fresh() } else { Timestamp(read_ts) };
+    for span in &spans {
+        replica.check_span(header, span).map_err(FragmentError::Refused)?;
+        let overlay = replica.prepare_scan(span, ts, TxnId(header.txn)).await.map_err(FragmentError::Refused)?;
+        reader.add(replica.engine(), span, ts, overlay).map_err(FragmentError::Refused)?;
+    }
+    // A split between the first check and the opening of a cursor would have moved writers elsewhere.
+    for span in &spans {
+        replica.check_span(header, span).map_err(FragmentError::Refused)?;
+    }
+    Ok(reader)
+}
