@@ -3,30 +3,35 @@
 use proto::{SqlError, SqlResult};
 use schema::{
     Datum, Oid, SqlType,
-    functions::{Aggregate, CastContext, EvalContext, Function},
+    functions::{self, Aggregate, CastContext, EvalContext, Function},
 };
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 
 /// The function with this key.
 pub(crate) fn function(key: &str) -> SqlResult<&'static Function> {
-    Err(SqlError::internal(format!("no function {key}")))
+    functions::function_by_key(key).ok_or_else(|| SqlError::internal(format!("no function {key}")))
 }
 
 /// The aggregate with this key.
 pub(crate) fn aggregate(key: &str) -> SqlResult<&'static Aggregate> {
-    Err(SqlError::internal(format!("no aggregate {key}")))
+    functions::aggregate_by_key(key).ok_or_else(|| SqlError::internal(format!("no aggregate {key}")))
 }
 
 /// Key of an aggregate.
 pub(crate) fn aggregate_key(aggregate: &Aggregate) -> String {
-    let args: Vec<String> = aggregate.args.iter().map(|oid| oid.0.to_string()).collect();
-    format!("{}({})", aggregate.name, args.join(","))
+    aggregate.key()
 }
 
 /// Converts a value that is not NULL.
-pub(crate) fn cast(_: &EvalContext, _: &Datum, from: SqlType, to: SqlType, _: CastContext) -> SqlResult<Datum> {
-    Err(SqlError::internal(format!("no cast from {} to {}", from.oid, to.oid)))
+pub(crate) fn cast(
+    env: &EvalContext,
+    value: &Datum,
+    from: SqlType,
+    to: SqlType,
+    context: CastContext,
+) -> SqlResult<Datum> {
+    schema::cast::cast(value, from, to, context, env)
 }
 
 /// Appends bytes that order and equal as the values of a type do.
@@ -35,6 +40,6 @@ pub(crate) fn canonical_key(oid: Oid, value: &Datum, out: &mut Vec<u8>) -> SqlRe
 }
 
 /// Divides as numeric's `/` does.
-pub(crate) fn numeric_div(_: &schema::Numeric, _: &schema::Numeric) -> SqlResult<schema::Numeric> {
-    Err(SqlError::unsupported("division of numeric"))
+pub(crate) fn numeric_div(dividend: &schema::Numeric, divisor: &schema::Numeric) -> SqlResult<schema::Numeric> {
+    dividend.div(divisor)
 }

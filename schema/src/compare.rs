@@ -58,7 +58,7 @@ fn first_difference(mut orders: impl Iterator<Item = Ordering>) -> Ordering {
 }
 
 /// NaN is equal to itself and greater than everything else; -0 equals 0.
-fn compare_floats(a: f64, b: f64) -> Ordering {
+pub(crate) fn compare_floats(a: f64, b: f64) -> Ordering {
     a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }
 

@@ -16,6 +16,7 @@ pub mod row;
 mod settings;
 pub mod text;
 mod types;
+pub mod wire;
 
 pub use catalog::{Catalog, Descriptor};
 pub use datum::{ArrayValue, Datum};

@@ -31,7 +31,7 @@ pub fn cast(value: &Datum, from: SqlType, to: SqlType, context: CastContext, env
 }
 
 /// Applies the target's modifier.
-fn fit(value: Datum, to: SqlType, context: CastContext) -> SqlResult<Datum> {
+pub(crate) fn fit(value: Datum, to: SqlType, context: CastContext) -> SqlResult<Datum> {
     if to.modifier < 0 {
         return Ok(value);
     }

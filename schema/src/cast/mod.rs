@@ -8,6 +8,7 @@ mod apply;
 mod tests;
 
 pub use apply::cast;
+pub(crate) use apply::fit;
 
 use crate::{Category, Oid, functions::CastContext};
 

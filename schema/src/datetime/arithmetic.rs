@@ -131,22 +131,32 @@ impl Interval {
 
     /// The product: fractions of months spill into days, fractions of days into microseconds.
     pub fn mul(&self, factor: f64) -> SqlResult<Self> {
-        let months = f64::from(self.months) * factor;
-        let days = f64::from(self.days) * factor;
+        self.scaled(|value| value * factor)
+    }
+
+    /// The quotient by a divisor that is not 0; fractions spill as in the product.
+    pub fn div(&self, divisor: f64) -> SqlResult<Self> {
+        self.scaled(|value| value / divisor)
+    }
+
+    fn scaled(&self, scale: impl Fn(f64) -> f64) -> SqlResult<Self> {
+        let months = scale(f64::from(self.months));
+        let days = scale(f64::from(self.days));
         let fits = |value: f64| value.is_finite() && value.abs() < f64::from(i32::MAX);
         if !fits(months) || !fits(days) {
             return Err(interval_out_of_range());
         }
         let spilled_days = round6((months - months.trunc()) * 30.0);
-        let mut whole_days = days.trunc() + spilled_days.trunc();
-        let day_fraction = round6((days - days.trunc()) + (spilled_days - spilled_days.trunc()));
-        let mut seconds = day_fraction * 86_400.0;
+        let fraction = (days - days.trunc()) + spilled_days - spilled_days.trunc();
+        let mut seconds = round6(fraction * 86_400.0);
+        let mut whole_days = days.trunc();
         if seconds.abs() >= 86_400.0 {
             whole_days += (seconds / 86_400.0).trunc();
-            seconds %= 86_400.0;
+            seconds -= (seconds / 86_400.0).trunc() * 86_400.0;
         }
-        let micros = (self.micros as f64 * factor + seconds * 1e6).round_ties_even();
-        if !fits(whole_days) || micros.abs() >= i64::MAX as f64 {
+        whole_days += spilled_days.trunc();
+        let micros = (scale(self.micros as f64) + seconds * 1e6).round_ties_even();
+        if !fits(whole_days) || micros.is_nan() || micros.abs() >= i64::MAX as f64 {
             return Err(interval_out_of_range());
         }
         Ok(Self { months: months.trunc() as i32, days: whole_days as i32, micros: micros as i64 })

@@ -4,6 +4,22 @@
 //! `eval` on datums; the vectorized path wraps the same function as a DataFusion UDF, found again by
 //! `key()` at a shard. Operators are functions: `a + b` on int4 is the function with operator "+".
 
+mod aggregate;
+mod boolean;
+mod compare;
+mod datetime;
+mod number;
+mod resolve;
+mod table;
+mod text;
+mod value;
+
+pub use resolve::{Resolved, common_type, resolve_aggregate, resolve_function, resolve_operator, resolve_set_function};
+pub use table::{
+    aggregate_by_key, all_aggregates, all_functions, all_set_functions, function_by_key, is_aggregate, is_scalar,
+    is_set_returning, is_window, set_function,
+};
+
 use proto::SqlResult;
 use sharddb_proto as proto;
 
@@ -96,9 +112,14 @@ pub struct Function {
 impl Function {
     /// Identifies the function across nodes: "name(oid,oid)".
     pub fn key(&self) -> String {
-        let args: Vec<String> = self.args.iter().map(|oid| oid.0.to_string()).collect();
-        format!("{}({})", self.name, args.join(","))
+        make_key(self.name, self.args, self.variadic)
     }
+}
+
+fn make_key(name: &str, args: &[Oid], variadic: Option<Oid>) -> String {
+    let mut args: Vec<String> = args.iter().map(|oid| oid.0.to_string()).collect();
+    args.extend(variadic.map(|oid| format!("{}...", oid.0)));
+    format!("{name}({})", args.join(","))
 }
 
 /// When a cast is applied.
@@ -141,4 +162,38 @@ pub struct Aggregate {
     pub strict: bool,
     /// Makes an accumulator for these actual argument types.
     pub accumulator: fn(&[SqlType]) -> Box<dyn Accumulator>,
+}
+
+impl Aggregate {
+    /// Identifies the aggregate across nodes: "name(oid,oid)".
+    pub fn key(&self) -> String {
+        make_key(self.name, self.args, self.variadic)
+    }
+}
+
+/// Rows of a set-returning function, made as they are asked for.
+pub type SetRows = Box<dyn Iterator<Item = SqlResult<Vec<Datum>>> + Send>;
+
+/// Implementation of a set-returning function over datums.
+pub type SetFn = fn(&EvalContext, &[Datum]) -> SqlResult<SetRows>;
+
+/// A set-returning function.
+#[derive(Debug)]
+pub struct SetFunction {
+    /// Its name.
+    pub name: &'static str,
+    /// Argument types; may be polymorphic.
+    pub args: &'static [Oid],
+    /// With `Some`, any number of further arguments of this type.
+    pub variadic: Option<Oid>,
+    /// Type of the single column, or record; may be polymorphic.
+    pub result: Oid,
+    /// Names and types of the columns for these actual argument types.
+    pub columns: fn(&[SqlType]) -> Vec<(String, SqlType)>,
+    /// A NULL argument gives no rows.
+    pub strict: bool,
+    /// What it may depend on.
+    pub volatility: Volatility,
+    /// Its implementation.
+    pub eval: SetFn,
 }

@@ -7,7 +7,7 @@ use super::{
     bytes,
     number::{write_float4, write_float8},
 };
-use crate::{Datum, FormatSettings, Oid, SqlType, datetime};
+use crate::{ArrayValue, Datum, FormatSettings, Oid, SqlType, datetime};
 
 /// Writes a value as its type's output function does; nothing for NULL, which has no text.
 pub fn write_text(value: &Datum, sql_type: SqlType, settings: &FormatSettings, out: &mut String) {
@@ -39,9 +39,24 @@ pub fn write_text(value: &Datum, sql_type: SqlType, settings: &FormatSettings, o
         Datum::Uuid(value) => bytes::write_uuid(value, out),
         // regclass and its kin show "-" for no object; names are looked up where the catalog is known.
         Datum::Oid(0) if !matches!(sql_type.oid, Oid::OID | Oid::XID) => out.push('-'),
+        Datum::Oid(value) if sql_type.oid == Oid::REGTYPE => match Oid(*value).type_info() {
+            Some(info) => out.push_str(info.sql_name),
+            None => put!("{value}"),
+        },
         Datum::Oid(value) => put!("{value}"),
+        Datum::Array(array) if matches!(sql_type.oid, Oid::INT2VECTOR | Oid::OIDVECTOR) => {
+            write_vector(array, settings, out);
+        }
         Datum::Array(array) => write_array(array, settings, out),
         Datum::Record(fields) => write_record(fields, settings, out),
+    }
+}
+
+/// int2vector and oidvector: numbers with spaces between.
+fn write_vector(array: &ArrayValue, settings: &FormatSettings, out: &mut String) {
+    for (at, value) in array.values.iter().enumerate() {
+        out.push_str(if at > 0 { " " } else { "" });
+        write_text(value, SqlType::new(array.element), settings, out);
     }
 }
 

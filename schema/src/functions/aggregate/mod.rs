@@ -1,0 +1,31 @@
+//! Aggregates: accumulators over datums with mergeable states.
+
+mod count;
+mod extremes;
+mod sum;
+
+pub(super) use count::COUNT;
+pub(super) use extremes::EXTREMES;
+pub(super) use sum::{AVERAGE, SUM};
+
+use super::{Accumulator, Aggregate};
+use crate::{Oid, SqlType};
+
+/// An aggregate that skips rows with NULLs.
+pub(super) const fn aggregate(
+    name: &'static str,
+    args: &'static [Oid],
+    result: Oid,
+    state: &'static [Oid],
+    accumulator: fn(&[SqlType]) -> Box<dyn Accumulator>,
+) -> Aggregate {
+    Aggregate { name, args, variadic: None, result, state, strict: true, accumulator }
+}
+
+impl Aggregate {
+    /// Sees NULLs too.
+    pub(super) const fn lenient(mut self) -> Self {
+        self.strict = false;
+        self
+    }
+}
