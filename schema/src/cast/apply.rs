@@ -121,6 +121,11 @@ fn to_number(value: &Datum, to: Oid) -> SqlResult<Option<Datum>> {
             _ => return Ok(None),
         },
         Oid::FLOAT8 => match to_float(value) {
+            Some(wide) if wide.is_infinite() && !is_infinity(value) => {
+                let Datum::Numeric(number) = value else { return Ok(None) };
+                let message = format!("\"{number}\" is out of range for type double precision");
+                return Err(SqlError::new(SqlState::NumericValueOutOfRange, message));
+            }
             Some(value) => Datum::Float8(value),
             None => return Ok(None),
         },
@@ -149,6 +154,15 @@ fn to_number(value: &Datum, to: Oid) -> SqlResult<Option<Datum>> {
         _ => return Ok(None),
     })
     .filter(|_| is_number(value)))
+}
+
+fn is_infinity(value: &Datum) -> bool {
+    match value {
+        Datum::Numeric(value) => matches!(value, Numeric::Infinity | Numeric::NegInfinity),
+        Datum::Float4(value) => value.is_infinite(),
+        Datum::Float8(value) => value.is_infinite(),
+        _ => false,
+    }
 }
 
 fn is_number(value: &Datum) -> bool {

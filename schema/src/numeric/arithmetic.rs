@@ -120,7 +120,7 @@ impl Numeric {
     }
 
     /// Weight (in groups of four digits before the decimal point, less one) and value of the first non-zero group.
-    fn first_group(&self) -> (i32, i32) {
+    pub(super) fn first_group(&self) -> (i32, i32) {
         let digits = big(self).abs();
         if digits.is_zero() {
             return (0, 0);

@@ -9,6 +9,7 @@ mod convert;
 #[cfg(test)]
 mod tests;
 mod text;
+mod transcendental;
 
 use num_bigint::BigInt;
 

@@ -9,7 +9,7 @@ use crate::{
     Oid,
     functions::{
         Function,
-        table::operator,
+        table::{function, operator},
         value::{one, two},
     },
 };
@@ -119,6 +119,8 @@ macro_rules! single {
         operator(concat!("int", $digits, "mod"), "%", &[Oid::$oid; 2], Oid::$oid, |_, args| {
             two(args, |a: $type, b: $type| remainder(a, b))
         }),
+        function("mod", &[Oid::$oid; 2], Oid::$oid, |_, args| two(args, |a: $type, b: $type| remainder(a, b))),
+        function("abs", &[Oid::$oid], Oid::$oid, |_, args| one(args, absolute::<$type>)),
         operator(concat!("int", $digits, "um"), "-", &[Oid::$oid], Oid::$oid, |_, args| one(args, negate::<$type>)),
         operator(concat!("int", $digits, "up"), "+", &[Oid::$oid], Oid::$oid, |_, args| one(args, |a: $type| a)),
         operator(concat!("int", $digits, "abs"), "@", &[Oid::$oid], Oid::$oid, |_, args| one(args, absolute::<$type>)),
@@ -147,3 +149,30 @@ pub(in crate::functions) static INTEGER: &[Function] = single! {
     "4" INT4 i32, 32;
     "8" INT8 i64, 64;
 };
+
+macro_rules! divisors {
+    ($($oid:ident $type:ty;)*) => { &[$(
+        function("gcd", &[Oid::$oid; 2], Oid::$oid, |_, args| two(args, |a: $type, b: $type| greatest_divisor(a, b))),
+        function("lcm", &[Oid::$oid; 2], Oid::$oid, |_, args| two(args, |a: $type, b: $type| least_multiple(a, b))),
+    )*] };
+}
+
+/// gcd and lcm.
+pub(in crate::functions) static DIVISORS: &[Function] = divisors! {
+    INT4 i32;
+    INT8 i64;
+};
+
+fn greatest_divisor<T: Integer>(mut a: T, mut b: T) -> SqlResult<T> {
+    while !b.is_zero() {
+        (a, b) = (b, remainder(a, b)?);
+    }
+    absolute(a)
+}
+
+fn least_multiple<T: Integer>(a: T, b: T) -> SqlResult<T> {
+    if a.is_zero() || b.is_zero() {
+        return Ok(T::zero());
+    }
+    absolute(multiply(a / greatest_divisor(a, b)?, b)?)
+}

@@ -2,11 +2,13 @@
 
 mod float;
 mod integer;
+mod math;
 mod numeric;
 
 pub(super) use float::{ARITHMETIC as FLOAT_ARITHMETIC, FLOAT};
-pub(super) use integer::{ARITHMETIC as INTEGER_ARITHMETIC, INTEGER};
-pub(super) use numeric::NUMERIC;
+pub(super) use integer::{ARITHMETIC as INTEGER_ARITHMETIC, DIVISORS, INTEGER};
+pub(super) use math::{MATH, TRIGONOMETRY};
+pub(super) use numeric::{FUNCTIONS as NUMERIC, OPERATORS as NUMERIC_OPERATORS};
 
 use proto::{SqlError, SqlState};
 use sharddb_proto as proto;
