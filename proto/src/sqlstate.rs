@@ -52,6 +52,7 @@ sqlstates! {
     InvalidArgumentForNtileFunction = "22014",
     InvalidArgumentForNthValueFunction = "22016",
     InvalidArgumentForWidthBucketFunction = "2201G",
+    SubstringError = "22011",
     DivisionByZero = "22012",
     InvalidPrecedingOrFollowingSize = "22013",
     IntervalFieldOverflow = "22015",

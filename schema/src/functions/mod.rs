@@ -19,6 +19,7 @@ pub use table::{
     aggregate_by_key, all_aggregates, all_functions, all_set_functions, function_by_key, is_aggregate, is_scalar,
     is_set_returning, is_window, set_function,
 };
+pub use text::{quote_identifier, quote_literal};
 
 use proto::SqlResult;
 use sharddb_proto as proto;

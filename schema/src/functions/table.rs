@@ -29,6 +29,13 @@ static TABLES: &[&[Function]] = &[
     text::CONCAT,
     text::LIKE,
     text::LIKE_OTHER,
+    text::LENGTHS,
+    text::PARTS,
+    text::TRIMS,
+    text::CHANGES,
+    text::QUOTES,
+    text::BYTES,
+    text::ENCODINGS,
 ];
 
 static AGGREGATES: &[&[Aggregate]] = &[aggregate::COUNT, aggregate::SUM, aggregate::AVERAGE, aggregate::EXTREMES];

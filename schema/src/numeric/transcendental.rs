@@ -307,10 +307,10 @@ impl Numeric {
         if estimate > 131_072.0 {
             return Err(overflow());
         }
-        if estimate + 1.0 < -f64::from(SCALE_SHOWN_MAX) {
-            return Ok(Self::from_big(BigInt::zero(), SCALE_SHOWN_MAX as u16));
-        }
         let scale = result_scale(0, &[self]);
+        if estimate + 1.0 < -f64::from(SCALE_SHOWN_MAX) {
+            return Ok(Self::from_big(BigInt::zero(), scale as u16));
+        }
         if zero {
             let result = if exponent == 0 { BigInt::one() } else { BigInt::zero() };
             return Ok(Self::from_big(result * pow10(scale), scale as u16));

@@ -6,7 +6,7 @@ use sharddb_proto as proto;
 use super::invalid_input;
 
 /// Reads bytea: hex after `\x`, otherwise the escape form.
-pub(super) fn parse(text: &str) -> SqlResult<Vec<u8>> {
+pub(crate) fn parse(text: &str) -> SqlResult<Vec<u8>> {
     match text.strip_prefix("\\x") {
         Some(hex) => parse_hex(hex),
         None => parse_escaped(text),
@@ -26,7 +26,8 @@ fn parse_hex(hex: &str) -> SqlResult<Vec<u8>> {
     Ok(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
-fn parse_escaped(text: &str) -> SqlResult<Vec<u8>> {
+/// Reads the escape form.
+pub(crate) fn parse_escaped(text: &str) -> SqlResult<Vec<u8>> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -11,7 +11,7 @@ use crate::{Oid, SqlType, functions::CastContext};
 const NAME_BYTES_MAX: usize = 63;
 
 /// A name cut to 63 bytes, between characters.
-pub(super) fn truncate_name(text: &str) -> &str {
+pub(crate) fn truncate_name(text: &str) -> &str {
     let mut end = text.len().min(NAME_BYTES_MAX);
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -202,7 +202,7 @@ fn array(items: &[Ast], env: &EvalContext) -> SqlResult<(Datum, SqlType)> {
 fn named_type(name: &str) -> SqlType {
     let (name, is_array) = name.strip_suffix("[]").map_or((name, false), |element| (element, true));
     let (base, modifiers) = name.split_once('(').map_or((name, ""), |(base, rest)| (base, rest.trim_end_matches(')')));
-    let bare = base.trim_matches('"');
+    let bare = if base == "char" { "bpchar" } else { base.trim_matches('"') };
     let info = all_types()
         .find(|info| info.name == bare || (info.sql_name == base && !base.starts_with('"')))
         .or_else(|| (base == "int").then(|| Oid::INT4.type_info()).flatten())

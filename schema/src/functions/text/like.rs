@@ -3,6 +3,7 @@
 use proto::{SqlError, SqlResult, SqlState};
 use sharddb_proto as proto;
 
+use super::lower;
 use crate::{
     Oid,
     functions::{
@@ -78,7 +79,7 @@ fn like(text: &str, pattern: &str) -> SqlResult<bool> {
 }
 
 fn ilike(text: &str, pattern: &str) -> SqlResult<bool> {
-    matches(text.to_lowercase().as_bytes(), pattern.to_lowercase().as_bytes(), utf8_width)
+    matches(lower(text).as_bytes(), lower(pattern).as_bytes(), utf8_width)
 }
 
 fn bytes_like(text: &[u8], pattern: &[u8]) -> SqlResult<bool> {
