@@ -1,6 +1,15 @@
 //! SQL text to bound plans: parse, resolve names, decide types.
 //!
-//! Pure: reads a catalog snapshot and nothing else. Does not touch network, clock or disk, and knows nothing of
-//! DataFusion, keys or shards.
+//! [`parse`] splits and reads a query string, [`bind`] resolves one statement against a catalog snapshot, [`eval`]
+//! computes a bound expression for one row. Pure: reads what it is given and nothing else. Does not touch network,
+//! clock or disk, and knows nothing of DataFusion, keys or shards.
 
+mod bind;
+mod eval;
+mod parse;
 pub mod plan;
+pub mod system_catalog;
+
+pub use bind::{BindContext, Bound, bind, bind_constant_expression, bind_row_expression};
+pub use eval::eval;
+pub use parse::{Parsed, parse};

@@ -30,6 +30,8 @@ pub struct Insert {
     /// A value for each live column that the source does not give (default, or NULL), by position in
     /// `table.columns`; also used where a VALUES row says DEFAULT. Bound without input row.
     pub defaults: Vec<Expr>,
+    /// GENERATED ALWAYS AS … STORED columns: position in `table.columns` and value over the table's row.
+    pub generated: Vec<(usize, Expr)>,
     /// CHECK constraints, each a condition over the table's row.
     pub checks: Vec<(ConstraintDescriptor, Expr)>,
     /// OVERRIDING SYSTEM VALUE.
@@ -91,6 +93,8 @@ pub struct Update {
     pub assignments: Vec<(usize, Expr)>,
     /// Defaults as in `Insert`.
     pub defaults: Vec<Expr>,
+    /// Generated columns as in `Insert`.
+    pub generated: Vec<(usize, Expr)>,
     /// CHECK constraints over the table's row.
     pub checks: Vec<(ConstraintDescriptor, Expr)>,
     /// RETURNING, over the new row's columns followed by those of FROM.

@@ -1,6 +1,6 @@
 //! Bound scalar expressions.
 
-use schema::{Datum, SqlType, functions};
+use schema::{Datum, Oid, SqlType, functions};
 use sharddb_schema as schema;
 
 use super::{Query, SortKey};
@@ -156,6 +156,45 @@ pub enum Expr {
     },
     /// DEFAULT in a VALUES row of an INSERT or in an UPDATE's SET; replaced by the executor's column default.
     Default,
+}
+
+impl Expr {
+    /// Its type. `Default` has none and answers unknown.
+    pub fn sql_type(&self) -> SqlType {
+        match self {
+            Self::Column { sql_type, .. }
+            | Self::Outer { sql_type, .. }
+            | Self::Parameter { sql_type, .. }
+            | Self::Constant { sql_type, .. }
+            | Self::Call { sql_type, .. }
+            | Self::Cast { sql_type, .. }
+            | Self::Case { sql_type, .. }
+            | Self::Coalesce { sql_type, .. }
+            | Self::Array { sql_type, .. }
+            | Self::Subscript { sql_type, .. }
+            | Self::Subquery { sql_type, .. } => *sql_type,
+            Self::And(_)
+            | Self::Or(_)
+            | Self::Not(_)
+            | Self::IsNull { .. }
+            | Self::IsBool { .. }
+            | Self::IsDistinct { .. }
+            | Self::InList { .. }
+            | Self::Quantified { .. } => SqlType::new(Oid::BOOL),
+            Self::Row(_) => SqlType::new(Oid::RECORD),
+            Self::Default => SqlType::new(Oid::UNKNOWN),
+        }
+    }
+
+    /// A NULL of a type.
+    pub fn null(sql_type: SqlType) -> Self {
+        Self::Constant { value: Datum::Null, sql_type }
+    }
+
+    /// Whether it is a literal NULL.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Constant { value: Datum::Null, .. })
+    }
 }
 
 /// What a subquery expression asks of its query.

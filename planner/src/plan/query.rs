@@ -77,7 +77,8 @@ pub enum Relation {
     Function {
         /// Its name.
         name: String,
-        /// Its arguments; may refer to `Outer` columns when lateral.
+        /// Its arguments. A function always counts as lateral: `Outer` depth 1 is the row of the join's left side (a row
+        /// without columns when there is none), depth 2 the row that depth 1 means around it.
         args: Vec<Expr>,
         /// Output columns, with `ordinality` last if asked for.
         fields: Vec<Field>,
@@ -93,7 +94,9 @@ pub enum Relation {
         /// Output columns.
         fields: Vec<Field>,
     },
-    /// A subquery in FROM. With `lateral`, `Outer` depth 1 refers to the left side of the join above.
+    /// A subquery in FROM. With `lateral`, `Outer` depth 1 refers to the left side of the join above, and depth 2 to
+    /// the row that depth 1 means around it. Without, it sees the same outer rows as what is around it; so does the
+    /// query of a CTE.
     Derived {
         /// The query.
         query: Box<Query>,

@@ -86,8 +86,13 @@ pub enum Statement {
     Deallocate(Option<String>),
     /// DISCARD ALL / PLANS / TEMP / SEQUENCES, upper case.
     Discard(String),
-    /// VACUUM; empty for every table.
-    Vacuum(Vec<Arc<TableDescriptor>>),
+    /// VACUUM.
+    Vacuum {
+        /// Which tables; empty for every table.
+        tables: Vec<Arc<TableDescriptor>>,
+        /// ANALYZE them too.
+        analyze: bool,
+    },
     /// ANALYZE; empty for every table.
     Analyze(Vec<Arc<TableDescriptor>>),
     /// CHECKPOINT and other statements that have nothing to do here and that PostgreSQL answers with a tag.

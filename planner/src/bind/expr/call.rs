@@ -1,0 +1,405 @@
+//! Function calls: scalar functions, aggregates, window functions and set-returning functions.
+
+use proto::{SqlError, SqlResult, SqlState};
+use schema::{Datum, Oid, SqlType, functions};
+use sharddb_proto as proto;
+use sharddb_schema as schema;
+use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned};
+
+use super::{
+    super::{
+        Binder, fold, same,
+        scope::{CallKind, Clause, Scope},
+        visit,
+    },
+    operator::is_row,
+};
+use crate::plan::{AggregateCall, Expr, Field};
+
+/// What a call says besides its name.
+struct Arguments<'t> {
+    exprs: Vec<&'t ast::Expr>,
+    /// `count(*)`
+    star: bool,
+    distinct: bool,
+    order_by: &'t [ast::OrderByExpr],
+}
+
+impl Binder<'_> {
+    pub(super) fn function(&mut self, call: &ast::Function, scope: &Scope<'_>) -> SqlResult<Expr> {
+        let span = call.name.span();
+        self.function_call(call, scope).map_err(|error| self.at(span, error))
+    }
+
+    fn function_call(&mut self, call: &ast::Function, scope: &Scope<'_>) -> SqlResult<Expr> {
+        let name = function_name(&call.name)?;
+        if call.null_treatment.is_some() {
+            return Err(SqlError::unsupported("RESPECT NULLS and IGNORE NULLS"));
+        }
+        if is_row(call) {
+            let args = arguments(call)?;
+            return Ok(Expr::Row(self.exprs(args.exprs, scope)?));
+        }
+        let args = match &call.args {
+            FunctionArguments::Subquery(query) if name == "array" => return self.array_subquery(query, scope),
+            FunctionArguments::Subquery(query) => return self.call_of_subquery(&name, query, scope),
+            FunctionArguments::None => match self.keyword_value(&name)? {
+                Some(value) => return Ok(value),
+                None => Arguments { exprs: Vec::new(), star: false, distinct: false, order_by: &[] },
+            },
+            FunctionArguments::List(_) => match named_interval(&name, call)? {
+                Some(tree) => return self.interval_from_fields(&tree, scope),
+                None => arguments(call)?,
+            },
+        };
+        if let Some(over) = &call.over {
+            return self.window_call(&name, call, over, scope);
+        }
+        if !call.within_group.is_empty() {
+            return Err(SqlError::unsupported("ordered-set aggregates (WITHIN GROUP)"));
+        }
+        if functions::is_aggregate(&name) {
+            return self.aggregate(&name, &args, call.filter.as_deref(), scope);
+        }
+        if args.star || args.distinct || !args.order_by.is_empty() || call.filter.is_some() {
+            let what = if args.star { "(*)" } else if args.distinct { "DISTINCT" } else if call.filter.is_some() { "FILTER" } else { "ORDER BY" };
+            let message = format!("{what} specified, but {name} is not an aggregate function");
+            return Err(SqlError::new(SqlState::WrongObjectType, message));
+        }
+        match name.as_str() {
+            "coalesce" => self.coalesce(args.exprs, scope),
+            "nullif" => self.null_if(&args.exprs, scope),
+            "greatest" | "least" => self.extreme(&name, args.exprs, scope),
+            "grouping" => self.grouping(args.exprs, scope),
+            _ if functions::is_set_returning(&name) => self.set_function(&name, args.exprs, scope),
+            _ if functions::is_window(&name) => {
+                let message = format!("window function {name} requires an OVER clause");
+                Err(SqlError::new(SqlState::WrongObjectType, message))
+            }
+            _ => {
+                let args = self.exprs(args.exprs, scope)?;
+                self.call(&name, args)
+            }
+        }
+    }
+
+    /// Some calls take a subquery without brackets of its own: `f(SELECT …)` is an error in PostgreSQL.
+    fn call_of_subquery(&mut self, name: &str, query: &ast::Query, scope: &Scope<'_>) -> SqlResult<Expr> {
+        let arg = self.scalar_subquery(query, scope)?;
+        self.call(name, vec![arg])
+    }
+
+    /// Calls a scalar function. A type's name called with one argument is a cast.
+    pub(in crate::bind) fn call(&mut self, name: &str, args: Vec<Expr>) -> SqlResult<Expr> {
+        let given: Vec<SqlType> = args.iter().map(Expr::sql_type).collect();
+        let found = match functions::resolve_function(name, &given) {
+            Ok(found) => found,
+            Err(error) => return self.call_as_cast(name, args).unwrap_or(Err(error)),
+        };
+        let args = args
+            .into_iter()
+            .zip(&found.args)
+            .map(|(arg, target)| self.argument(arg, *target))
+            .collect::<SqlResult<Vec<_>>>()?;
+        Ok(Expr::Call { function: found.function, args, sql_type: found.result })
+    }
+
+    fn call_as_cast(&mut self, name: &str, mut args: Vec<Expr>) -> Option<SqlResult<Expr>> {
+        let [_] = args.as_slice() else { return None };
+        let target = schema::all_types().find(|info| info.name == name)?;
+        let arg = args.pop()?;
+        Some(self.coerce(arg, SqlType::new(target.oid), functions::CastContext::Explicit))
+    }
+
+    /// CURRENT_DATE and its like, which are called without brackets.
+    fn keyword_value(&mut self, name: &str) -> SqlResult<Option<Expr>> {
+        let target = match name {
+            "current_timestamp" => Oid::TIMESTAMPTZ,
+            "localtimestamp" => Oid::TIMESTAMP,
+            "current_date" => Oid::DATE,
+            "current_time" => Oid::TIMETZ,
+            "localtime" => Oid::TIME,
+            "current_role" | "user" => return self.call("current_user", Vec::new()).map(Some),
+            "current_catalog" => return self.call("current_database", Vec::new()).map(Some),
+            _ => return Ok(None),
+        };
+        let now = self.call("now", Vec::new())?;
+        self.coerce(now, SqlType::new(target), functions::CastContext::Explicit).map(Some)
+    }
+
+    fn coalesce(&mut self, args: Vec<&ast::Expr>, scope: &Scope<'_>) -> SqlResult<Expr> {
+        let args = self.exprs(args, scope)?;
+        if args.is_empty() {
+            return Err(SqlError::new(SqlState::SyntaxError, "syntax error at or near \")\""));
+        }
+        let (args, sql_type) = self.unify(args, "COALESCE")?;
+        Ok(Expr::Coalesce { args, sql_type })
+    }
+
+    fn null_if(&mut self, args: &[&ast::Expr], scope: &Scope<'_>) -> SqlResult<Expr> {
+        let [left, right] = args else {
+            return Err(SqlError::new(SqlState::SyntaxError, "NULLIF needs two arguments"));
+        };
+        let left = self.expr(left, scope)?;
+        let left = self.known_type(left)?;
+        let right = self.expr(right, scope)?;
+        let equal = self.operator("=", left.clone(), right)?;
+        let sql_type = left.sql_type();
+        Ok(Expr::Case { branches: vec![(equal, Expr::null(sql_type))], otherwise: Box::new(left), sql_type })
+    }
+
+    fn extreme(&mut self, name: &str, args: Vec<&ast::Expr>, scope: &Scope<'_>) -> SqlResult<Expr> {
+        let args = self.exprs(args, scope)?;
+        let (args, sql_type) = self.unify(args, if name == "greatest" { "GREATEST" } else { "LEAST" })?;
+        let plain = SqlType::new(sql_type.oid);
+        // There must be an order.
+        functions::resolve_operator("<", Some(plain), plain)?;
+        let found = functions::resolve_function(name, &vec![plain; args.len()])?;
+        Ok(Expr::Call { function: found.function, args, sql_type })
+    }
+
+    fn grouping(&mut self, args: Vec<&ast::Expr>, scope: &Scope<'_>) -> SqlResult<Expr> {
+        if !matches!(scope.clause.get(), Clause::SelectList | Clause::Having | Clause::OrderBy) {
+            let message = format!("grouping operations are not allowed in {}", scope.clause.get().name());
+            return Err(SqlError::new(SqlState::GroupingError, message));
+        }
+        let args = self.exprs(args, scope)?;
+        let mut calls = scope.calls.borrow_mut();
+        calls.groupings.push(args);
+        Ok(CallKind::Grouping.column(calls.groupings.len() - 1, SqlType::new(Oid::INT4)))
+    }
+
+    fn aggregate(
+        &mut self,
+        name: &str,
+        args: &Arguments<'_>,
+        filter: Option<&ast::Expr>,
+        scope: &Scope<'_>,
+    ) -> SqlResult<Expr> {
+        match scope.clause.get() {
+            Clause::SelectList | Clause::Having | Clause::OrderBy | Clause::DistinctOn | Clause::WindowDefinition => {}
+            Clause::AggregateArgument => {
+                return Err(SqlError::new(SqlState::GroupingError, "aggregate function calls cannot be nested"));
+            }
+            clause => {
+                let message = format!("aggregate functions are not allowed in {}", clause.name());
+                return Err(SqlError::new(SqlState::GroupingError, message));
+            }
+        }
+        let before = scope.clause.replace(Clause::AggregateArgument);
+        let call = self.aggregate_call(name, args, filter, scope);
+        scope.clause.set(before);
+        let call = call?;
+        let sql_type = call.sql_type;
+        let mut calls = scope.calls.borrow_mut();
+        let number = match calls.aggregates.iter().position(|known| same::aggregate(known, &call)) {
+            Some(number) => number,
+            None => {
+                calls.aggregates.push(call);
+                calls.aggregates.len() - 1
+            }
+        };
+        Ok(CallKind::Aggregate.column(number, sql_type))
+    }
+
+    fn aggregate_call(
+        &mut self,
+        name: &str,
+        args: &Arguments<'_>,
+        filter: Option<&ast::Expr>,
+        scope: &Scope<'_>,
+    ) -> SqlResult<AggregateCall> {
+        let exprs = self.exprs(args.exprs.iter().copied(), scope)?;
+        if exprs.is_empty() && !args.star && name == "count" {
+            let message = "count(*) must be used to call a parameterless aggregate function";
+            return Err(SqlError::new(SqlState::WrongObjectType, message));
+        }
+        let given: Vec<SqlType> = exprs.iter().map(Expr::sql_type).collect();
+        let found = functions::resolve_aggregate(name, &given)?;
+        let exprs = exprs
+            .into_iter()
+            .zip(&found.args)
+            .map(|(arg, target)| {
+                let arg = self.argument(arg, *target)?;
+                self.known_type(arg)
+            })
+            .collect::<SqlResult<Vec<_>>>()?;
+        let outer_only = |expr: &Expr| {
+            visit::any(expr, &|node, _| matches!(node, Expr::Outer { .. }))
+                && !visit::any(expr, &|node, depth| depth == 0 && matches!(node, Expr::Column { .. }))
+        };
+        if !exprs.is_empty() && exprs.iter().any(outer_only) {
+            return Err(SqlError::unsupported("aggregates over columns of an outer query"));
+        }
+        let filter = filter.map(|filter| self.boolean(filter, "FILTER", scope)).transpose()?;
+        let order_by = args
+            .order_by
+            .iter()
+            .map(|item| {
+                let expr = self.expr(&item.expr, scope)?;
+                let expr = self.known_type(expr)?;
+                self.sort_key(expr, &item.options)
+            })
+            .collect::<SqlResult<Vec<_>>>()?;
+        let foreign = |key: &crate::plan::SortKey| !exprs.iter().any(|arg| same::same(arg, &key.expr));
+        if args.distinct && order_by.iter().any(foreign) {
+            let message = "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list";
+            return Err(SqlError::new(SqlState::InvalidColumnReference, message));
+        }
+        Ok(AggregateCall {
+            function: found.function,
+            args: exprs,
+            distinct: args.distinct,
+            filter,
+            order_by,
+            sql_type: found.result,
+        })
+    }
+
+    fn set_function(&mut self, name: &str, args: Vec<&ast::Expr>, scope: &Scope<'_>) -> SqlResult<Expr> {
+        if !matches!(scope.clause.get(), Clause::SelectList | Clause::OrderBy) {
+            let message = format!("set-returning functions are not allowed in {}", scope.clause.get().name());
+            return Err(SqlError::new(SqlState::FeatureNotSupported, message));
+        }
+        let args = self.exprs(args, scope)?;
+        let nested = |arg: &Expr| {
+            visit::any(arg, &|node, depth| {
+                depth == 0
+                    && matches!(node, Expr::Column { index, .. } if CallKind::of(*index).is_some_and(|(kind, _)| kind == CallKind::Set))
+            })
+        };
+        if args.iter().any(nested) {
+            return Err(SqlError::unsupported("set-returning functions as arguments of others"));
+        }
+        let (args, fields) = self.set_call(name, args)?;
+        let [field] = fields.as_slice() else {
+            return Err(SqlError::unsupported(format!("{name} with several columns in a select list")));
+        };
+        let mut calls = scope.calls.borrow_mut();
+        calls.sets.push((name.to_owned(), args, field.clone()));
+        Ok(CallKind::Set.column(calls.sets.len() - 1, field.sql_type))
+    }
+
+    /// Arguments and columns of a set-returning function.
+    pub(in crate::bind) fn set_call(&mut self, name: &str, args: Vec<Expr>) -> SqlResult<(Vec<Expr>, Vec<Field>)> {
+        let given: Vec<SqlType> = args.iter().map(Expr::sql_type).collect();
+        let found = functions::resolve_set_function(name, &given)?;
+        let args = args
+            .into_iter()
+            .zip(&found.args)
+            .map(|(arg, target)| self.argument(arg, *target))
+            .collect::<SqlResult<Vec<_>>>()?;
+        let types: Vec<SqlType> = args.iter().map(Expr::sql_type).collect();
+        let columns = (found.function.columns)(&types);
+        let fields = columns.into_iter().map(|(name, sql_type)| Field { name, sql_type, origin: (0, 0) });
+        Ok((args, fields.collect()))
+    }
+
+    /// `make_interval(days => 10)`: the one built-in whose arguments are commonly named.
+    fn interval_from_fields(&mut self, fields: &[Option<&ast::Expr>], scope: &Scope<'_>) -> SqlResult<Expr> {
+        let mut args = Vec::with_capacity(fields.len());
+        for (at, field) in fields.iter().enumerate() {
+            args.push(match field {
+                Some(tree) => self.expr(tree, scope)?,
+                None if at == fields.len() - 1 => {
+                    Expr::Constant { value: Datum::Float8(0.0), sql_type: SqlType::new(Oid::FLOAT8) }
+                }
+                None => Expr::Constant { value: Datum::Int4(0), sql_type: SqlType::new(Oid::INT4) },
+            });
+        }
+        self.call("make_interval", args)
+    }
+
+    pub(super) fn window_call(
+        &mut self,
+        name: &str,
+        call: &ast::Function,
+        over: &ast::WindowType,
+        scope: &Scope<'_>,
+    ) -> SqlResult<Expr> {
+        if !matches!(scope.clause.get(), Clause::SelectList | Clause::OrderBy | Clause::DistinctOn) {
+            let message = match scope.clause.get() {
+                Clause::WindowDefinition => "window function calls cannot be nested".to_owned(),
+                Clause::AggregateArgument => "aggregate function calls cannot contain window function calls".to_owned(),
+                clause => format!("window functions are not allowed in {}", clause.name()),
+            };
+            return Err(SqlError::new(SqlState::WindowingError, message));
+        }
+        let args = arguments(call)?;
+        if args.distinct {
+            return Err(SqlError::unsupported("DISTINCT for window functions"));
+        }
+        if !args.order_by.is_empty() {
+            return Err(SqlError::unsupported("aggregate ORDER BY for window functions"));
+        }
+        let before = scope.clause.replace(Clause::WindowDefinition);
+        let bound = self.bind_window(name, &args.exprs, args.star, call.filter.as_deref(), over, scope);
+        scope.clause.set(before);
+        let bound = bound?;
+        let sql_type = bound.sql_type;
+        let mut calls = scope.calls.borrow_mut();
+        calls.windows.push(bound);
+        Ok(CallKind::Window.column(calls.windows.len() - 1, sql_type))
+    }
+}
+
+/// The function's name, without `pg_catalog`.
+pub(in crate::bind) fn function_name(name: &ast::ObjectName) -> SqlResult<String> {
+    let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(fold).collect();
+    match parts.as_slice() {
+        [name] => Ok(name.clone()),
+        [schema, name] if schema == "pg_catalog" || schema == "information_schema" => Ok(name.clone()),
+        _ => {
+            let message = format!("function {}() does not exist", parts.join("."));
+            Err(SqlError::new(SqlState::UndefinedFunction, message))
+        }
+    }
+}
+
+fn arguments(call: &ast::Function) -> SqlResult<Arguments<'_>> {
+    let mut found = Arguments { exprs: Vec::new(), star: false, distinct: false, order_by: &[] };
+    let FunctionArguments::List(list) = &call.args else { return Ok(found) };
+    found.distinct = matches!(list.duplicate_treatment, Some(ast::DuplicateTreatment::Distinct));
+    for clause in &list.clauses {
+        match clause {
+            ast::FunctionArgumentClause::OrderBy(keys) => found.order_by = keys,
+            _ => return Err(SqlError::unsupported("this clause inside a function call")),
+        }
+    }
+    for arg in &list.args {
+        match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => found.exprs.push(expr),
+            FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => found.star = true,
+            FunctionArg::Unnamed(_) => return Err(SqlError::unsupported("whole-row references")),
+            FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. } => {
+                return Err(SqlError::unsupported("named arguments"));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Arguments of `make_interval` when they are named, in their order.
+fn named_interval<'t>(name: &str, call: &'t ast::Function) -> SqlResult<Option<Vec<Option<&'t ast::Expr>>>> {
+    const FIELDS: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
+    let FunctionArguments::List(list) = &call.args else { return Ok(None) };
+    if name != "make_interval" || !list.args.iter().any(|arg| matches!(arg, FunctionArg::Named { .. })) {
+        return Ok(None);
+    }
+    let mut fields = vec![None; FIELDS.len()];
+    for (at, arg) in list.args.iter().enumerate() {
+        let (at, arg) = match arg {
+            FunctionArg::Unnamed(arg) => (Some(at), arg),
+            FunctionArg::Named { name, arg, .. } => (FIELDS.iter().position(|field| *field == fold(name)), arg),
+            FunctionArg::ExprNamed { .. } => (None, &FunctionArgExpr::Wildcard),
+        };
+        match (at.and_then(|at| fields.get_mut(at)), arg) {
+            (Some(field), FunctionArgExpr::Expr(expr)) => *field = Some(expr),
+            _ => {
+                let message = "function make_interval with these arguments does not exist";
+                return Err(SqlError::new(SqlState::UndefinedFunction, message));
+            }
+        }
+    }
+    Ok(Some(fields))
+}

@@ -1,0 +1,99 @@
+//! Subqueries as values and conditions.
+
+use proto::{SqlError, SqlResult, SqlState};
+use schema::{Oid, SqlType, functions};
+use sharddb_proto as proto;
+use sharddb_schema as schema;
+use sqlparser::ast;
+
+use super::{
+    super::{Binder, scope::Scope, types},
+    operator::row_of,
+};
+use crate::plan::{Expr, Query, SubqueryKind};
+
+impl Binder<'_> {
+    pub(super) fn exists(&mut self, query: &ast::Query, negated: bool, scope: &Scope<'_>) -> SqlResult<Expr> {
+        let query = Box::new(self.query(query, Some(scope))?);
+        let exists = Expr::Subquery { kind: SubqueryKind::Exists, query, sql_type: SqlType::new(Oid::BOOL) };
+        Ok(if negated { Expr::Not(Box::new(exists)) } else { exists })
+    }
+
+    pub(super) fn scalar_subquery(&mut self, query: &ast::Query, scope: &Scope<'_>) -> SqlResult<Expr> {
+        let query = self.one_column(query, scope)?;
+        let sql_type = query.fields[0].sql_type;
+        Ok(Expr::Subquery { kind: SubqueryKind::Scalar, query: Box::new(query), sql_type })
+    }
+
+    /// `ARRAY(SELECT …)`
+    pub(super) fn array_subquery(&mut self, query: &ast::Query, scope: &Scope<'_>) -> SqlResult<Expr> {
+        let query = self.one_column(query, scope)?;
+        let sql_type = types::array_of(query.fields[0].sql_type)?;
+        Ok(Expr::Subquery { kind: SubqueryKind::Array, query: Box::new(query), sql_type })
+    }
+
+    fn one_column(&mut self, query: &ast::Query, scope: &Scope<'_>) -> SqlResult<Query> {
+        let query = self.query(query, Some(scope))?;
+        if query.fields.len() == 1 {
+            return Ok(query);
+        }
+        Err(SqlError::new(SqlState::SyntaxError, "subquery must return only one column"))
+    }
+
+    pub(super) fn in_subquery(
+        &mut self,
+        tree: &ast::Expr,
+        query: &ast::Query,
+        negated: bool,
+        scope: &Scope<'_>,
+    ) -> SqlResult<Expr> {
+        // NOT IN is `<> ALL`.
+        self.quantified_subquery(tree, if negated { "<>" } else { "=" }, query, negated, scope)
+    }
+
+    pub(super) fn quantified_subquery(
+        &mut self,
+        left: &ast::Expr,
+        symbol: &str,
+        query: &ast::Query,
+        all: bool,
+        scope: &Scope<'_>,
+    ) -> SqlResult<Expr> {
+        let items = row_of(left).unwrap_or_else(|| vec![left]);
+        if items.len() > 1 && !matches!(symbol, "=" | "<>") {
+            return Err(SqlError::unsupported("ordering comparison of a row with a subquery"));
+        }
+        let inputs = self.exprs(items, scope)?;
+        let mut query = self.query(query, Some(scope))?;
+        if inputs.len() != query.fields.len() {
+            let which = if inputs.len() < query.fields.len() { "many" } else { "few" };
+            return Err(SqlError::new(SqlState::SyntaxError, format!("subquery has too {which} columns")));
+        }
+        let mut operators = Vec::with_capacity(inputs.len());
+        let mut targets = Vec::with_capacity(inputs.len());
+        let mut converted = Vec::with_capacity(inputs.len());
+        for (input, field) in inputs.into_iter().zip(&query.fields) {
+            let found = functions::resolve_operator(symbol, Some(input.sql_type()), field.sql_type)?;
+            converted.push(self.argument(input, found.args[0])?);
+            targets.push(found.args[1]);
+            operators.push(found.function);
+        }
+        self.convert_query(&mut query, &targets, functions::CastContext::Implicit)?;
+        let kind = match all {
+            true => SubqueryKind::All { inputs: converted, operators },
+            false => SubqueryKind::Any { inputs: converted, operators },
+        };
+        Ok(Expr::Subquery { kind, query: Box::new(query), sql_type: SqlType::new(Oid::BOOL) })
+    }
+
+    /// `(a, b) = (SELECT …)`: the subquery has at most one row, so that ANY answers the same but for the check.
+    pub(super) fn row_subquery(
+        &mut self,
+        _items: &[&ast::Expr],
+        _symbol: &str,
+        _query: &ast::Query,
+        _scope: &Scope<'_>,
+    ) -> SqlResult<Expr> {
+        Err(SqlError::unsupported("comparison of a row with a subquery"))
+    }
+}
