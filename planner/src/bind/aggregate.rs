@@ -310,7 +310,9 @@ impl Step<'_> {
         };
         let message = match outer {
             true => format!("subquery uses ungrouped column \"{name}\" from outer query"),
-            false => format!("column \"{name}\" must appear in the GROUP BY clause or be used in an aggregate function"),
+            false => {
+                format!("column \"{name}\" must appear in the GROUP BY clause or be used in an aggregate function")
+            }
         };
         SqlError::new(SqlState::GroupingError, message)
     }

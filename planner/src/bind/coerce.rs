@@ -106,7 +106,9 @@ impl Binder<'_> {
             });
         }
         match oid {
-            Oid::REGTYPE => parse::parse_type(text).and_then(|parsed| types::sql_type(&parsed)).map(|found| found.oid.0),
+            Oid::REGTYPE => {
+                parse::parse_type(text).and_then(|parsed| types::sql_type(&parsed)).map(|found| found.oid.0)
+            }
             Oid::REGNAMESPACE => {
                 let name = split_name(text)?.concat();
                 let found = self.catalog().schema(&name).map(|schema| schema.oid.0);
@@ -172,7 +174,13 @@ impl Binder<'_> {
         let target = SqlType::new(common.oid);
         let converted = exprs
             .into_iter()
-            .map(|expr| if expr.sql_type().oid == common.oid { Ok(expr) } else { self.coerce(expr, target, CastContext::Implicit) })
+            .map(|expr| {
+                if expr.sql_type().oid == common.oid {
+                    Ok(expr)
+                } else {
+                    self.coerce(expr, target, CastContext::Implicit)
+                }
+            })
             .collect::<SqlResult<_>>()?;
         Ok((converted, common))
     }
@@ -207,9 +215,7 @@ impl Binder<'_> {
 fn no_cast(from: SqlType, target: SqlType, context: CastContext) -> SqlError {
     let (from, target) = (type_name(from), type_name(target));
     match context {
-        CastContext::Explicit => {
-            SqlError::new(SqlState::CannotCoerce, format!("cannot cast type {from} to {target}"))
-        }
+        CastContext::Explicit => SqlError::new(SqlState::CannotCoerce, format!("cannot cast type {from} to {target}")),
         _ => {
             let message = format!("expression of type {from} cannot be converted to type {target}");
             SqlError::new(SqlState::DatatypeMismatch, message)

@@ -123,7 +123,10 @@ fn options(raw: &RawCopyOptions, names: &[String], to: bool) -> SqlResult<CopyOp
         Some("csv") => CopyFormat::Csv,
         Some("binary") => CopyFormat::Binary,
         Some(other) => {
-            return Err(SqlError::new(SqlState::InvalidParameterValue, format!("COPY format \"{other}\" not recognized")));
+            return Err(SqlError::new(
+                SqlState::InvalidParameterValue,
+                format!("COPY format \"{other}\" not recognized"),
+            ));
         }
     };
     let csv = format == CopyFormat::Csv;
@@ -133,7 +136,13 @@ fn options(raw: &RawCopyOptions, names: &[String], to: bool) -> SqlResult<CopyOp
         return Err(SqlError::unsupported(format!("COPY in encoding {encoding}")));
     }
     if format == CopyFormat::Binary && (raw.delimiter.is_some() || raw.null.is_some() || raw.header.is_some()) {
-        let what = if raw.delimiter.is_some() { "DELIMITER" } else if raw.null.is_some() { "NULL" } else { "HEADER" };
+        let what = if raw.delimiter.is_some() {
+            "DELIMITER"
+        } else if raw.null.is_some() {
+            "NULL"
+        } else {
+            "HEADER"
+        };
         let message = format!("cannot specify {what} in BINARY mode");
         return Err(SqlError::new(SqlState::FeatureNotSupported, message));
     }

@@ -9,8 +9,7 @@ use sharddb_schema as schema;
 use sqlparser::ast::{self, JoinConstraint, JoinOperator, Spanned, TableFactor};
 
 use super::{
-    Binder,
-    fold,
+    Binder, fold,
     names::{self, Name},
     scope::{Clause, Scope, ScopeColumn, ScopeTable, table_fields},
 };
@@ -89,12 +88,7 @@ impl Binder<'_> {
         Ok(Source { relation: Relation::Join { left, right, kind, on }, scope })
     }
 
-    fn join<'s>(
-        &mut self,
-        left: Source<'s>,
-        join: &ast::Join,
-        parent: Option<&'s Scope<'s>>,
-    ) -> SqlResult<Source<'s>> {
+    fn join<'s>(&mut self, left: Source<'s>, join: &ast::Join, parent: Option<&'s Scope<'s>>) -> SqlResult<Source<'s>> {
         use JoinOperator as J;
         let (kind, constraint) = match &join.join_operator {
             J::Join(constraint) | J::Inner(constraint) => (JoinKind::Inner, constraint),
@@ -109,9 +103,10 @@ impl Binder<'_> {
         match constraint {
             JoinConstraint::On(on) => self.combine(left, right, kind, Some(on)),
             JoinConstraint::None if matches!(join.join_operator, J::CrossJoin(_)) => self.cross(left, right),
-            JoinConstraint::None => {
-                Err(self.at(join.relation.span(), SqlError::new(SqlState::SyntaxError, "syntax error: a join needs ON or USING")))
-            }
+            JoinConstraint::None => Err(self.at(
+                join.relation.span(),
+                SqlError::new(SqlState::SyntaxError, "syntax error: a join needs ON or USING"),
+            )),
             JoinConstraint::Using(columns) => {
                 let names: Vec<String> =
                     columns.iter().filter_map(|name| name.0.last()?.as_ident()).map(fold).collect();
@@ -326,7 +321,8 @@ impl Binder<'_> {
         parent: Option<&'s Scope<'s>>,
     ) -> SqlResult<Source<'s>> {
         let Some(alias) = alias else {
-            return Err(self.at(subquery.span(), SqlError::new(SqlState::SyntaxError, "subquery in FROM must have an alias"))
+            return Err(self
+                .at(subquery.span(), SqlError::new(SqlState::SyntaxError, "subquery in FROM must have an alias"))
                 .with_hint("For example, FROM (SELECT ...) [AS] foo."));
         };
         let left = left.filter(|_| lateral);
@@ -362,8 +358,10 @@ impl Binder<'_> {
             let expr = self.call(name, bound)?;
             let field = Field { name: name.to_owned(), sql_type: expr.sql_type(), origin: (0, 0) };
             let fields = vec![field];
-            let project = Relation::Project { input: Box::new(Relation::Unit), exprs: vec![expr], fields: fields.clone() };
-            let query = crate::plan::Query { ctes: Vec::new(), body: project, fields: fields.clone(), locks: Vec::new() };
+            let project =
+                Relation::Project { input: Box::new(Relation::Unit), exprs: vec![expr], fields: fields.clone() };
+            let query =
+                crate::plan::Query { ctes: Vec::new(), body: project, fields: fields.clone(), locks: Vec::new() };
             (Relation::Derived { query: Box::new(query), lateral: true }, fields)
         };
         // A single column is named like the function, or its alias.
@@ -453,7 +451,8 @@ pub(super) fn merge<'s>(left: Scope<'s>, right: Scope<'s>) -> SqlResult<Scope<'s
     };
     let known = visible(&left);
     for (alias, schema) in visible(&right) {
-        let clash = |(a, s): &(String, Option<String>)| *a == alias && (s.is_none() || schema.is_none() || *s == schema);
+        let clash =
+            |(a, s): &(String, Option<String>)| *a == alias && (s.is_none() || schema.is_none() || *s == schema);
         if known.iter().any(clash) {
             let message = format!("table name \"{alias}\" specified more than once");
             return Err(SqlError::new(SqlState::DuplicateAlias, message));

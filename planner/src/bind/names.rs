@@ -129,9 +129,9 @@ impl Binder<'_> {
 
     fn creation_schema(&self) -> SqlResult<String> {
         let path = self.eval_context().search_path.iter();
-        path.cloned().next().ok_or_else(|| {
-            SqlError::new(SqlState::InvalidSchemaName, "no schema has been selected to create in")
-        })
+        path.cloned()
+            .next()
+            .ok_or_else(|| SqlError::new(SqlState::InvalidSchemaName, "no schema has been selected to create in"))
     }
 
     /// The schema of an existing object that a statement names: found along the search path, or where it would be

@@ -22,7 +22,7 @@ pub(super) struct VisibleCte {
     fields: Vec<Field>,
     /// It is being bound right now, as the recursive term of itself.
     recursive: bool,
-    /// It refers to itself but may not: WITH without RECURSIVE never makes such an entry.
+    /// Position in its WITH.
     index: usize,
 }
 
@@ -75,18 +75,19 @@ impl Binder<'_> {
                 return Err(self.at(tree.alias.name.span, SqlError::new(SqlState::DuplicateAlias, message)));
             }
             let cte = match recursive_terms(tree, &name).filter(|_| with.recursive) {
-                Some((first, second, all)) => self.recursive_cte(tree, &name, first, second, all, ctes.len(), parent)?,
+                Some((first, second, all)) => {
+                    self.recursive_cte(tree, &name, first, second, all, ctes.len(), parent)?
+                }
                 None => self.plain_cte(tree, &name, parent)?,
             };
-            let visible =
-                VisibleCte { name, fields: cte.fields.clone(), recursive: false, index: ctes.len() };
-            self.frame().push(visible);
+            let visible = VisibleCte { name, fields: cte.fields.clone(), recursive: false, index: ctes.len() };
+            self.cte_frame().push(visible);
             ctes.push(cte);
         }
         Ok(ctes)
     }
 
-    fn frame(&mut self) -> &mut Vec<VisibleCte> {
+    fn cte_frame(&mut self) -> &mut Vec<VisibleCte> {
         if self.ctes.is_empty() {
             self.ctes.push(Vec::new());
         }
@@ -95,7 +96,8 @@ impl Binder<'_> {
     }
 
     fn plain_cte(&mut self, tree: &ast::Cte, name: &str, parent: Option<&Scope<'_>>) -> SqlResult<Cte> {
-        if matches!(&*tree.query.body, SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)) {
+        if matches!(&*tree.query.body, SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_))
+        {
             return Err(SqlError::unsupported("data-modifying statements in WITH"));
         }
         let query = self.query(&tree.query, parent)?;
@@ -124,9 +126,9 @@ impl Binder<'_> {
         let query = self.term(first, parent)?;
         let fields = cte_fields(&query.fields, &tree.alias, name)?;
         let visible = VisibleCte { name: name.to_owned(), fields: fields.clone(), recursive: true, index };
-        self.frame().push(visible);
+        self.cte_frame().push(visible);
         let recursive = self.term(second, parent);
-        self.frame().pop();
+        self.cte_frame().pop();
         let mut recursive = recursive?;
         if recursive.fields.len() != fields.len() {
             let message = "each UNION query must have the same number of columns";
@@ -343,7 +345,12 @@ impl Binder<'_> {
     }
 
     /// Converts at the place where columns are computed; answers false if there is none.
-    fn convert_inside(&mut self, relation: &mut Relation, targets: &[SqlType], context: CastContext) -> SqlResult<bool> {
+    fn convert_inside(
+        &mut self,
+        relation: &mut Relation,
+        targets: &[SqlType],
+        context: CastContext,
+    ) -> SqlResult<bool> {
         match relation {
             Relation::Project { exprs, fields, .. } if exprs.len() == targets.len() => {
                 for (expr, target) in exprs.iter_mut().zip(targets) {
@@ -362,7 +369,8 @@ impl Binder<'_> {
                 Ok(true)
             }
             Relation::SetOperation { all: true, operator: SetOperator::Union, left, right, fields } => {
-                let done = self.convert_inside(left, targets, context)? && self.convert_inside(right, targets, context)?;
+                let done =
+                    self.convert_inside(left, targets, context)? && self.convert_inside(right, targets, context)?;
                 if done {
                     *fields = converted_fields(fields, targets);
                 }
@@ -386,7 +394,9 @@ impl Binder<'_> {
                     let message = "invalid UNION/INTERSECT/EXCEPT ORDER BY clause";
                     return Err(SqlError::new(SqlState::FeatureNotSupported, message)
                         .with_detail("Only result column names can be used, not expressions or functions.")
-                        .with_hint("Add the expression/function to every SELECT, or move the UNION into a FROM clause."));
+                        .with_hint(
+                            "Add the expression/function to every SELECT, or move the UNION into a FROM clause.",
+                        ));
                 }
             };
             let expr = Expr::Column { index: column, sql_type: body.fields[column].sql_type };
@@ -416,8 +426,10 @@ impl Binder<'_> {
                 limit = count.as_ref().map(|count| self.row_count(count, "LIMIT")).transpose()?;
                 offset = skip.as_ref().map(|skip| self.row_count(&skip.value, "OFFSET")).transpose()?;
             }
-            Some(_) => return Err(SqlError::new(SqlState::SyntaxError, "LIMIT #,# syntax is not supported")
-                .with_hint("Use separate LIMIT and OFFSET clauses.")),
+            Some(_) => {
+                return Err(SqlError::new(SqlState::SyntaxError, "LIMIT #,# syntax is not supported")
+                    .with_hint("Use separate LIMIT and OFFSET clauses."));
+            }
         }
         let mut ties = false;
         if let Some(fetch) = &query.fetch {
@@ -560,7 +572,11 @@ fn refuse_foreign_clauses(query: &ast::Query) -> SqlResult<()> {
         || query.settings.is_some()
         || query.format_clause.is_some()
         || !query.pipe_operators.is_empty();
-    if foreign { Err(SqlError::new(SqlState::SyntaxError, "syntax error: clause of another SQL dialect")) } else { Ok(()) }
+    if foreign {
+        Err(SqlError::new(SqlState::SyntaxError, "syntax error: clause of another SQL dialect"))
+    } else {
+        Ok(())
+    }
 }
 
 /// A query with no clauses, for a SELECT that stands inside a set operation.

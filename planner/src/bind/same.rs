@@ -34,18 +34,12 @@ pub(super) fn same(a: &Expr, b: &Expr) -> bool {
             Expr::IsDistinct { left: a, right: b, negated: m, .. },
             Expr::IsDistinct { left: c, right: d, negated: n, .. },
         ) => m == n && same(a, c) && same(b, d),
-        (
-            Expr::Case { branches: a, otherwise: x, .. },
-            Expr::Case { branches: b, otherwise: y, .. },
-        ) => {
-            a.len() == b.len()
-                && a.iter().zip(b).all(|((a, x), (b, y))| same(a, b) && same(x, y))
-                && same(x, y)
+        (Expr::Case { branches: a, otherwise: x, .. }, Expr::Case { branches: b, otherwise: y, .. }) => {
+            a.len() == b.len() && a.iter().zip(b).all(|((a, x), (b, y))| same(a, b) && same(x, y)) && same(x, y)
         }
-        (
-            Expr::InList { input: a, list: x, negated: m, .. },
-            Expr::InList { input: b, list: y, negated: n, .. },
-        ) => m == n && same(a, b) && all(x, y),
+        (Expr::InList { input: a, list: x, negated: m, .. }, Expr::InList { input: b, list: y, negated: n, .. }) => {
+            m == n && same(a, b) && all(x, y)
+        }
         (
             Expr::Quantified { input: a, array: x, operator: f, all: m },
             Expr::Quantified { input: b, array: y, operator: g, all: n },

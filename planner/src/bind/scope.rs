@@ -187,7 +187,11 @@ impl<'a> Scope<'a> {
     ///
     /// # Errors
     /// 42702 when several match. `None` when none does.
-    pub(super) fn find(&self, qualifier: Option<(&Option<String>, &str)>, name: &str) -> SqlResult<Option<ScopeColumn>> {
+    pub(super) fn find(
+        &self,
+        qualifier: Option<(&Option<String>, &str)>,
+        name: &str,
+    ) -> SqlResult<Option<ScopeColumn>> {
         let mut scope = self;
         let mut depth = 0;
         loop {
@@ -231,14 +235,6 @@ impl<'a> Scope<'a> {
             scope = scope.parent?;
             depth += 1;
         }
-    }
-
-    /// Binds under another clause for a while.
-    pub(super) fn within<T>(&self, clause: Clause, work: impl FnOnce() -> SqlResult<T>) -> SqlResult<T> {
-        let before = self.clause.replace(clause);
-        let result = work();
-        self.clause.set(before);
-        result
     }
 }
 

@@ -64,9 +64,11 @@ impl Binder<'_> {
         let distinct = self.distinct(select.distinct.as_ref(), &mut items, visible, &keys, &scope)?;
 
         let calls = scope.calls.take();
-        let grouped = group.is_some() || having.is_some() || !calls.aggregates.is_empty() || !calls.groupings.is_empty();
+        let grouped =
+            group.is_some() || having.is_some() || !calls.aggregates.is_empty() || !calls.groupings.is_empty();
         let lockable = lockable(&scope, grouped, &distinct, &calls);
-        let mut exprs: Vec<Expr> = items.iter_mut().map(|item| std::mem::replace(&mut item.expr, Expr::Default)).collect();
+        let mut exprs: Vec<Expr> =
+            items.iter_mut().map(|item| std::mem::replace(&mut item.expr, Expr::Default)).collect();
         let mut windows = calls.windows;
         let mut sets = calls.sets;
         let mut width = scope.width;
@@ -124,10 +126,8 @@ impl Binder<'_> {
         }
         if !keys.is_empty() {
             body = self.typed(body)?;
-            let keys = keys
-                .into_iter()
-                .map(|key| SortKey { expr: retype(key.expr, &body.fields), ..key })
-                .collect::<Vec<_>>();
+            let keys =
+                keys.into_iter().map(|key| SortKey { expr: retype(key.expr, &body.fields), ..key }).collect::<Vec<_>>();
             body = wrap(body, &|input| Relation::Sort { input, keys: keys.clone() });
         }
         if let Distinct::On(positions) = distinct {
@@ -163,7 +163,8 @@ impl Binder<'_> {
             }
             let known = |base: &ast::Ident| {
                 let base = fold(base);
-                let found = scope.windows.borrow().iter().find(|(known, _)| *known == base).map(|(_, spec)| spec.clone());
+                let found =
+                    scope.windows.borrow().iter().find(|(known, _)| *known == base).map(|(_, spec)| spec.clone());
                 found.ok_or_else(|| {
                     SqlError::new(SqlState::UndefinedObject, format!("window \"{base}\" does not exist"))
                 })
@@ -206,7 +207,9 @@ impl Binder<'_> {
                     refuse_star_options(options)?;
                     self.qualified_star(kind, scope, &mut items)?;
                 }
-                SelectItem::ExprWithAliases { .. } => return Err(SqlError::unsupported("several aliases for one column")),
+                SelectItem::ExprWithAliases { .. } => {
+                    return Err(SqlError::unsupported("several aliases for one column"));
+                }
             }
         }
         Ok(items)
@@ -319,9 +322,8 @@ impl Binder<'_> {
                     positions.push(self.item_of_clause(tree, items, visible, "DISTINCT ON", scope)?);
                 }
                 let leading = keys.iter().take(positions.len());
-                let matches = leading.filter(|key| {
-                    matches!(&key.expr, Expr::Column { index, .. } if positions.contains(index))
-                });
+                let matches =
+                    leading.filter(|key| matches!(&key.expr, Expr::Column { index, .. } if positions.contains(index)));
                 if matches.count() < keys.len().min(positions.len()) {
                     let message = "SELECT DISTINCT ON expressions must match initial ORDER BY expressions";
                     return Err(SqlError::new(SqlState::InvalidColumnReference, message));
@@ -340,9 +342,7 @@ fn no_equality(error: SqlError) -> SqlError {
 fn item_of(expr: Expr, name: String, scope: &Scope<'_>) -> Item {
     let origin = match &expr {
         Expr::Column { index, .. } => {
-            let same = |column: &&super::scope::ScopeColumn| {
-                matches!(&column.expr, Expr::Column { index: other, .. } if other == index)
-            };
+            let same = |column: &&super::scope::ScopeColumn| matches!(&column.expr, Expr::Column { index: other, .. } if other == index);
             scope.columns.iter().find(same).map_or((0, 0), |column| column.origin)
         }
         _ => (0, 0),
@@ -409,7 +409,11 @@ fn refuse_star_options(options: &ast::WildcardAdditionalOptions) -> SqlResult<()
         || options.opt_replace.is_some()
         || options.opt_rename.is_some()
         || options.opt_alias.is_some();
-    if foreign { Err(SqlError::new(SqlState::SyntaxError, "syntax error: option of another SQL dialect after *")) } else { Ok(()) }
+    if foreign {
+        Err(SqlError::new(SqlState::SyntaxError, "syntax error: option of another SQL dialect after *"))
+    } else {
+        Ok(())
+    }
 }
 
 fn refuse_foreign_clauses(select: &ast::Select) -> SqlResult<()> {
@@ -427,7 +431,11 @@ fn refuse_foreign_clauses(select: &ast::Select) -> SqlResult<()> {
         || select.qualify.is_some()
         || select.value_table_mode.is_some()
         || select.flavor != ast::SelectFlavor::Standard;
-    if foreign { Err(SqlError::new(SqlState::SyntaxError, "syntax error: clause of another SQL dialect")) } else { Ok(()) }
+    if foreign {
+        Err(SqlError::new(SqlState::SyntaxError, "syntax error: clause of another SQL dialect"))
+    } else {
+        Ok(())
+    }
 }
 
 /// An int4 that GROUPING answers.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use proto::{SqlError, SqlResult, SqlState};
+use proto::{SqlError, SqlResult};
 use schema::{Oid, SqlType, TableDescriptor};
 use sharddb_proto as proto;
 use sharddb_schema as schema;
@@ -145,9 +145,4 @@ pub(super) fn fields(statement: &Statement) -> Option<Vec<Field>> {
         Statement::Show(name) => Some(text(name)),
         _ => None,
     }
-}
-
-/// 42P16 and its like for statements that PostgreSQL refuses by their form.
-pub(super) fn invalid(message: impl Into<String>) -> SqlError {
-    SqlError::new(SqlState::InvalidTableDefinition, message)
 }

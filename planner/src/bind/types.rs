@@ -215,9 +215,33 @@ fn custom(name: &ast::ObjectName, modifiers: &[String]) -> SqlResult<SqlType> {
 
 /// PostgreSQL's types that are not built yet.
 const NOT_BUILT: [&str; 27] = [
-    "money", "bit", "varbit", "inet", "cidr", "macaddr", "macaddr8", "point", "line", "lseg", "box", "path", "polygon",
-    "circle", "tsvector", "tsquery", "xml", "int4range", "int8range", "numrange", "tsrange", "tstzrange", "daterange",
-    "jsonpath", "pg_lsn", "tid", "pg_snapshot",
+    "money",
+    "bit",
+    "varbit",
+    "inet",
+    "cidr",
+    "macaddr",
+    "macaddr8",
+    "point",
+    "line",
+    "lseg",
+    "box",
+    "path",
+    "polygon",
+    "circle",
+    "tsvector",
+    "tsquery",
+    "xml",
+    "int4range",
+    "int8range",
+    "numrange",
+    "tsrange",
+    "tstzrange",
+    "daterange",
+    "jsonpath",
+    "pg_lsn",
+    "tid",
+    "pg_snapshot",
 ];
 
 /// A type as error messages name it: without a modifier.

@@ -57,31 +57,31 @@ pub(super) fn children_mut(expr: &mut Expr, depth: usize, visit: Visit<'_>) {
         }
         Expr::Array { elements, .. } => all(elements, depth, visit),
         Expr::Cast { input, .. } | Expr::Not(input) | Expr::IsNull { input, .. } | Expr::IsBool { input, .. } => {
-            visit(input, depth, visit);
+            visit(input, depth);
         }
         Expr::IsDistinct { left, right, .. } => {
-            visit(left, depth, visit);
-            visit(right, depth, visit);
+            visit(left, depth);
+            visit(right, depth);
         }
         Expr::Case { branches, otherwise, .. } => {
             for (condition, result) in branches {
-                visit(condition, depth, visit);
-                visit(result, depth, visit);
+                visit(condition, depth);
+                visit(result, depth);
             }
-            visit(otherwise, depth, visit);
+            visit(otherwise, depth);
         }
         Expr::InList { input, list, .. } => {
-            visit(input, depth, visit);
+            visit(input, depth);
             all(list, depth, visit);
         }
         Expr::Quantified { input, array, .. } => {
-            visit(input, depth, visit);
-            visit(array, depth, visit);
+            visit(input, depth);
+            visit(array, depth);
         }
         Expr::Subscript { array, indexes, .. } => {
-            visit(array, depth, visit);
+            visit(array, depth);
             for (lower, upper) in indexes {
-                lower.iter_mut().chain(upper.iter_mut().flatten()).for_each(|bound| visit(bound, depth, visit));
+                lower.iter_mut().chain(upper.iter_mut().flatten()).for_each(|bound| visit(bound, depth));
             }
         }
         Expr::Subquery { kind, query, .. } => {
@@ -106,7 +106,7 @@ pub(super) fn query_exprs_mut(query: &mut Query, depth: usize, visit: Visit<'_>)
 
 fn keys_mut(keys: &mut [SortKey], depth: usize, visit: Visit<'_>) {
     for key in keys {
-        visit(&mut key.expr, depth, visit);
+        visit(&mut key.expr, depth);
     }
 }
 
@@ -121,11 +121,11 @@ pub(super) fn relation_exprs_mut(relation: &mut Relation, depth: usize, visit: V
         Relation::Join { left, right, on, .. } => {
             relation_exprs_mut(left, depth, visit);
             relation_exprs_mut(right, depth, visit);
-            on.iter_mut().for_each(|on| visit(on, depth, visit));
+            on.iter_mut().for_each(|on| visit(on, depth));
         }
         Relation::Filter { input, condition } => {
             relation_exprs_mut(input, depth, visit);
-            visit(condition, depth, visit);
+            visit(condition, depth);
         }
         Relation::Project { input, exprs, .. } => {
             relation_exprs_mut(input, depth, visit);
@@ -140,7 +140,7 @@ pub(super) fn relation_exprs_mut(relation: &mut Relation, depth: usize, visit: V
             all(group_by, depth, visit);
             for call in aggregates {
                 all(&mut call.args, depth, visit);
-                call.filter.iter_mut().for_each(|filter| visit(filter, depth, visit));
+                call.filter.iter_mut().for_each(|filter| visit(filter, depth));
                 keys_mut(&mut call.order_by, depth, visit);
             }
         }
@@ -160,7 +160,7 @@ pub(super) fn relation_exprs_mut(relation: &mut Relation, depth: usize, visit: V
         }
         Relation::Limit { input, limit, offset, with_ties } => {
             relation_exprs_mut(input, depth, visit);
-            limit.iter_mut().chain(offset).for_each(|count| visit(count, depth, visit));
+            limit.iter_mut().chain(offset).for_each(|count| visit(count, depth));
             keys_mut(with_ties.as_deref_mut().unwrap_or_default(), depth, visit);
         }
         Relation::SetOperation { left, right, .. } => {
@@ -171,18 +171,14 @@ pub(super) fn relation_exprs_mut(relation: &mut Relation, depth: usize, visit: V
 }
 
 /// Visits the outermost expressions of a window call.
-pub(super) fn window_exprs_mut(
-    call: &mut WindowCall,
-    depth: usize,
-    visit: Visit<'_>,
-) {
+pub(super) fn window_exprs_mut(call: &mut WindowCall, depth: usize, visit: Visit<'_>) {
     all(&mut call.args, depth, visit);
-    call.filter.iter_mut().for_each(|filter| visit(filter, depth, visit));
+    call.filter.iter_mut().for_each(|filter| visit(filter, depth));
     all(&mut call.partition_by, depth, visit);
     keys_mut(&mut call.order_by, depth, visit);
     for bound in [&mut call.frame.start, &mut call.frame.end] {
         if let FrameBound::Preceding(offset) | FrameBound::Following(offset) = bound {
-            visit(offset, depth, visit);
+            visit(offset, depth);
         }
     }
 }

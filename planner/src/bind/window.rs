@@ -66,11 +66,7 @@ impl Binder<'_> {
         Ok((WindowFunction::Aggregate(found.function), args, found.result))
     }
 
-    fn builtin_window(
-        &mut self,
-        name: &str,
-        args: &[Expr],
-    ) -> SqlResult<Option<(WindowFunction, Vec<Expr>, SqlType)>> {
+    fn builtin_window(&mut self, name: &str, args: &[Expr]) -> SqlResult<Option<(WindowFunction, Vec<Expr>, SqlType)>> {
         let (builtin, result) = match (name, args.len()) {
             ("row_number", 0) => ("row_number", Oid::INT8),
             ("rank", 0) => ("rank", Oid::INT8),

@@ -85,9 +85,8 @@ impl Evaluation<'_> {
 }
 
 fn length(length: usize) -> SqlResult<i32> {
-    i32::try_from(length).map_err(|_| {
-        SqlError::new(SqlState::ProgramLimitExceeded, "array size exceeds the maximum allowed")
-    })
+    i32::try_from(length)
+        .map_err(|_| SqlError::new(SqlState::ProgramLimitExceeded, "array size exceeds the maximum allowed"))
 }
 
 /// An array of arrays, which must have the same dimensions.

@@ -67,7 +67,8 @@ fn bare_word(token: &Token) -> Option<&str> {
 /// The names after OF, each as its tokens.
 fn tables(tokens: &[TokenWithSpan], at: &mut usize) -> SqlResult<Vec<Vec<TokenWithSpan>>> {
     let mut tables = Vec::new();
-    let of = tokens.get(*at).and_then(|token| bare_word(&token.token)).is_some_and(|word| word.eq_ignore_ascii_case("of"));
+    let of =
+        tokens.get(*at).and_then(|token| bare_word(&token.token)).is_some_and(|word| word.eq_ignore_ascii_case("of"));
     if !of {
         return Ok(tables);
     }

@@ -24,8 +24,7 @@ use sqlparser::{
 pub(crate) use locks::lock_target;
 pub(crate) use position::Positions;
 pub(crate) use utility::{
-    AlterSequence, AlterTableAction, Command, Copy, CopySource, CreateSequence, RawCopyOptions, RawSequenceOptions,
-    RelationName,
+    AlterTableAction, Command, Copy, CopySource, RawCopyOptions, RawSequenceOptions, RelationName,
 };
 
 /// Nesting of parentheses, subqueries and CASE that the parser follows; PostgreSQL's `max_stack_depth` allows a few
@@ -134,7 +133,9 @@ fn parse_statement(source: &Arc<str>, tokens: &[TokenWithSpan], positions: &Posi
 fn chains(token: &Token) -> bool {
     match token {
         Token::Word(word) => {
-            use sqlparser::keywords::Keyword::{AND, AT, CASE, COLLATE, ELSE, EXCEPT, INTERSECT, IS, JOIN, NOT, OR, UNION};
+            use sqlparser::keywords::Keyword::{
+                AND, AT, CASE, COLLATE, ELSE, EXCEPT, INTERSECT, IS, JOIN, NOT, OR, UNION,
+            };
             matches!(word.keyword, AND | AT | CASE | COLLATE | ELSE | EXCEPT | INTERSECT | IS | JOIN | NOT | OR | UNION)
         }
         Token::Comma | Token::Number(..) | Token::SingleQuotedString(_) | Token::RParen | Token::Period => false,

@@ -55,7 +55,8 @@ impl Binder<'_> {
             }
         }
         if nullable && column.not_null {
-            let message = format!("conflicting NULL/NOT NULL declarations for column \"{}\" of table \"{table}\"", column.name);
+            let message =
+                format!("conflicting NULL/NOT NULL declarations for column \"{}\" of table \"{table}\"", column.name);
             return Err(SqlError::new(SqlState::SyntaxError, message));
         }
         Ok((column, constraints))
@@ -63,7 +64,8 @@ impl Binder<'_> {
 
     fn set_default(&mut self, column: &mut ColumnDefinition, tree: &ast::Expr, table: &str) -> SqlResult<()> {
         if column.default.is_some() || column.serial {
-            let message = format!("multiple default values specified for column \"{}\" of table \"{table}\"", column.name);
+            let message =
+                format!("multiple default values specified for column \"{}\" of table \"{table}\"", column.name);
             return Err(SqlError::new(SqlState::SyntaxError, message));
         }
         column.default = self.default_text(tree, &column.name, column.sql_type)?;

@@ -115,12 +115,7 @@ impl Binder<'_> {
         })
     }
 
-    fn comment(
-        &self,
-        object_type: ast::CommentObject,
-        name: &ast::ObjectName,
-        text: Option<String>,
-    ) -> SqlResult<Ddl> {
+    fn comment(&self, object_type: ast::CommentObject, name: &ast::ObjectName, text: Option<String>) -> SqlResult<Ddl> {
         match object_type {
             ast::CommentObject::Table => {
                 let table = self.existing_name(&self.object_name(name)?)?;

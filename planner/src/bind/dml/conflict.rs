@@ -64,7 +64,10 @@ impl Binder<'_> {
         for column in columns {
             let name = fold(column);
             let position = table.position_by_name(&name).ok_or_else(|| {
-                self.at(column.span, SqlError::new(SqlState::UndefinedColumn, format!("column \"{name}\" does not exist")))
+                self.at(
+                    column.span,
+                    SqlError::new(SqlState::UndefinedColumn, format!("column \"{name}\" does not exist")),
+                )
             })?;
             wanted.push(table.columns[position].id);
         }
@@ -89,10 +92,9 @@ fn constraint_index(table: &TableDescriptor, name: &str) -> SqlResult<IndexId> {
     match constraint.map(|constraint| &constraint.kind) {
         Some(ConstraintKind::PrimaryKey { .. }) => Ok(table.primary().id),
         Some(ConstraintKind::Unique { index, .. }) => Ok(*index),
-        Some(_) => Err(SqlError::new(
-            SqlState::WrongObjectType,
-            "constraint in ON CONFLICT clause has no associated index",
-        )),
+        Some(_) => {
+            Err(SqlError::new(SqlState::WrongObjectType, "constraint in ON CONFLICT clause has no associated index"))
+        }
         None => {
             let message = format!("constraint \"{name}\" for table \"{}\" does not exist", table.name);
             Err(SqlError::new(SqlState::UndefinedObject, message))

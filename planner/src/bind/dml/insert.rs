@@ -90,7 +90,8 @@ impl Binder<'_> {
         let Some(query) = &insert.source else { return Ok((InsertSource::Defaults, 0)) };
         let all: Vec<usize> = (0..table.columns.len()).collect();
         let columns = listed.unwrap_or(&all);
-        let plain = query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none();
+        let plain =
+            query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none();
         if let (SetExpr::Values(values), true) = (&*query.body, plain) {
             return self.insert_values(values, table, columns, listed.is_some());
         }
@@ -128,7 +129,11 @@ impl Binder<'_> {
             }
             check_width(given, columns.len(), listed)?;
             let exprs = row.content.iter().zip(columns);
-            rows.push(exprs.map(|(tree, column)| self.column_value(tree, table, *column, &scope)).collect::<SqlResult<_>>()?);
+            rows.push(
+                exprs
+                    .map(|(tree, column)| self.column_value(tree, table, *column, &scope))
+                    .collect::<SqlResult<_>>()?,
+            );
         }
         Ok((InsertSource::Values(rows), given))
     }
@@ -173,7 +178,10 @@ fn check_generated(
             let error = SqlError::new(SqlState::GeneratedAlways, message);
             return Err(match always {
                 true => error
-                    .with_detail(format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name))
+                    .with_detail(format!(
+                        "Column \"{}\" is an identity column defined as GENERATED ALWAYS.",
+                        column.name
+                    ))
                     .with_hint("Use OVERRIDING SYSTEM VALUE to override."),
                 false => error.with_detail(format!("Column \"{}\" is a generated column.", column.name)),
             });
@@ -192,5 +200,9 @@ fn refuse_foreign_clauses(insert: &ast::Insert) -> SqlResult<()> {
         || insert.replace_into
         || insert.insert_alias.is_some()
         || insert.output.is_some();
-    if foreign { Err(SqlError::new(SqlState::SyntaxError, "syntax error: clause of another SQL dialect")) } else { Ok(()) }
+    if foreign {
+        Err(SqlError::new(SqlState::SyntaxError, "syntax error: clause of another SQL dialect"))
+    } else {
+        Ok(())
+    }
 }

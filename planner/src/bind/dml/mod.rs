@@ -21,7 +21,10 @@ use crate::plan::{Expr, Field, Returning};
 
 impl Binder<'_> {
     /// The table that a DML statement writes to, with its alias.
-    fn target<'t>(&mut self, factor: &'t TableFactor) -> SqlResult<(Arc<TableDescriptor>, Option<&'t ast::TableAlias>)> {
+    fn target<'t>(
+        &mut self,
+        factor: &'t TableFactor,
+    ) -> SqlResult<(Arc<TableDescriptor>, Option<&'t ast::TableAlias>)> {
         let TableFactor::Table { name, alias, args: None, sample: None, .. } = factor else {
             return Err(SqlError::new(SqlState::SyntaxError, "syntax error: a table is expected here"));
         };
@@ -43,9 +46,7 @@ impl Binder<'_> {
         let generated = table.columns.iter().enumerate();
         generated
             .filter_map(|(at, column)| Some((at, column.generated.as_ref()?, column.sql_type)))
-            .map(|(at, text, sql_type)| {
-                Ok((at, bind_row_expression(text, table, Some(sql_type), self.context)?))
-            })
+            .map(|(at, text, sql_type)| Ok((at, bind_row_expression(text, table, Some(sql_type), self.context)?)))
             .collect()
     }
 

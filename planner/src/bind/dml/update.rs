@@ -17,7 +17,11 @@ use crate::plan::{Delete, Expr, Relation, TableScan, Update};
 
 impl Binder<'_> {
     pub(in crate::bind) fn update(&mut self, update: &ast::Update, with: Option<&ast::With>) -> SqlResult<Update> {
-        if update.or.is_some() || !update.order_by.is_empty() || update.limit.is_some() || !update.table.joins.is_empty() {
+        if update.or.is_some()
+            || !update.order_by.is_empty()
+            || update.limit.is_some()
+            || !update.table.joins.is_empty()
+        {
             return Err(SqlError::new(SqlState::SyntaxError, "syntax error: clause of another SQL dialect"));
         }
         let from = match &update.from {

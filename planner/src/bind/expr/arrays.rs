@@ -45,7 +45,10 @@ impl Binder<'_> {
             return Ok(array);
         }
         let Some(element) = array.sql_type().oid.element_type() else {
-            let message = format!("cannot subscript type {} because it does not support subscripting", types::type_name(array.sql_type()));
+            let message = format!(
+                "cannot subscript type {} because it does not support subscripting",
+                types::type_name(array.sql_type())
+            );
             return Err(SqlError::new(SqlState::DatatypeMismatch, message));
         };
         let mut indexes = Vec::new();
@@ -56,7 +59,8 @@ impl Binder<'_> {
             }
         }
         let slice = indexes.iter().any(|(_, upper)| upper.is_some());
-        let sql_type = if slice { array.sql_type() } else { SqlType::with_modifier(element, array.sql_type().modifier) };
+        let sql_type =
+            if slice { array.sql_type() } else { SqlType::with_modifier(element, array.sql_type().modifier) };
         Ok(Expr::Subscript { array: Box::new(array), indexes, sql_type })
     }
 
@@ -96,7 +100,8 @@ impl Binder<'_> {
         let array = self.expr(right, scope)?;
         let array = match array.sql_type().oid {
             Oid::UNKNOWN => {
-                let element = if input.sql_type().oid == Oid::UNKNOWN { SqlType::new(Oid::TEXT) } else { input.sql_type() };
+                let element =
+                    if input.sql_type().oid == Oid::UNKNOWN { SqlType::new(Oid::TEXT) } else { input.sql_type() };
                 self.implicit(array, types::array_of(SqlType::new(element.oid))?.oid)?
             }
             _ => array,

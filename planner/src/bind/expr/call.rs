@@ -62,7 +62,15 @@ impl Binder<'_> {
             return self.aggregate(&name, &args, call.filter.as_deref(), scope);
         }
         if args.star || args.distinct || !args.order_by.is_empty() || call.filter.is_some() {
-            let what = if args.star { "(*)" } else if args.distinct { "DISTINCT" } else if call.filter.is_some() { "FILTER" } else { "ORDER BY" };
+            let what = if args.star {
+                "(*)"
+            } else if args.distinct {
+                "DISTINCT"
+            } else if call.filter.is_some() {
+                "FILTER"
+            } else {
+                "ORDER BY"
+            };
             let message = format!("{what} specified, but {name} is not an aggregate function");
             return Err(SqlError::new(SqlState::WrongObjectType, message));
         }

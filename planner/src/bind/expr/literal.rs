@@ -14,7 +14,8 @@ const MAX_PARAMETERS: usize = 65_535;
 
 impl Binder<'_> {
     pub(super) fn value(&mut self, value: &ast::ValueWithSpan) -> SqlResult<Expr> {
-        let untyped = |text: &str| Ok(Expr::Constant { value: Datum::text(text), sql_type: SqlType::new(Oid::UNKNOWN) });
+        let untyped =
+            |text: &str| Ok(Expr::Constant { value: Datum::text(text), sql_type: SqlType::new(Oid::UNKNOWN) });
         match &value.value {
             Value::Number(digits, _) => number(digits),
             Value::SingleQuotedString(text)
@@ -24,7 +25,9 @@ impl Binder<'_> {
             Value::NationalStringLiteral(text) => {
                 Ok(Expr::Constant { value: Datum::text(text.as_str()), sql_type: SqlType::new(Oid::BPCHAR) })
             }
-            Value::Boolean(truth) => Ok(Expr::Constant { value: Datum::Bool(*truth), sql_type: SqlType::new(Oid::BOOL) }),
+            Value::Boolean(truth) => {
+                Ok(Expr::Constant { value: Datum::Bool(*truth), sql_type: SqlType::new(Oid::BOOL) })
+            }
             Value::Null => Ok(Expr::null(SqlType::new(Oid::UNKNOWN))),
             Value::Placeholder(name) => self.parameter(name).map_err(|error| self.at(value.span, error)),
             Value::SingleQuotedByteStringLiteral(_) | Value::HexStringLiteral(_) => {
@@ -39,7 +42,8 @@ impl Binder<'_> {
 
     fn parameter(&mut self, name: &str) -> SqlResult<Expr> {
         let number: Option<usize> = name.strip_prefix('$').and_then(|digits| digits.parse().ok());
-        let Some(index) = number.and_then(|number| number.checked_sub(1)).filter(|index| *index < MAX_PARAMETERS) else {
+        let Some(index) = number.and_then(|number| number.checked_sub(1)).filter(|index| *index < MAX_PARAMETERS)
+        else {
             return Err(SqlError::new(SqlState::UndefinedParameter, format!("there is no parameter {name}")));
         };
         if self.parameters.len() <= index {

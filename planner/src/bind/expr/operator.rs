@@ -134,7 +134,10 @@ impl Binder<'_> {
                 let strict = &symbol[..1];
                 let mut pairs: Vec<_> = pairs.collect();
                 let Some((l, r)) = pairs.pop() else {
-                    return Err(SqlError::new(proto::SqlState::FeatureNotSupported, "cannot compare rows of zero length"));
+                    return Err(SqlError::new(
+                        proto::SqlState::FeatureNotSupported,
+                        "cannot compare rows of zero length",
+                    ));
                 };
                 let mut result = self.operator(symbol, l, r)?;
                 for (l, r) in pairs.into_iter().rev() {

@@ -96,13 +96,7 @@ impl Binder<'_> {
         Ok(if negated { Expr::Not(Box::new(inside)) } else { inside })
     }
 
-    fn in_list(
-        &mut self,
-        tree: &ast::Expr,
-        list: &[ast::Expr],
-        negated: bool,
-        scope: &Scope<'_>,
-    ) -> SqlResult<Expr> {
+    fn in_list(&mut self, tree: &ast::Expr, list: &[ast::Expr], negated: bool, scope: &Scope<'_>) -> SqlResult<Expr> {
         if let Some(items) = row_of(tree) {
             return self.row_in_list(&items, list, negated, scope);
         }

@@ -15,7 +15,8 @@ impl Binder<'_> {
         match tree {
             E::Extract { field, expr, .. } => {
                 let field = field.to_string().to_lowercase();
-                let field = Expr::Constant { value: Datum::text(field.trim_matches('\'')), sql_type: SqlType::new(Oid::TEXT) };
+                let field =
+                    Expr::Constant { value: Datum::text(field.trim_matches('\'')), sql_type: SqlType::new(Oid::TEXT) };
                 let input = self.expr(expr, scope)?;
                 self.call("extract", vec![field, input])
             }

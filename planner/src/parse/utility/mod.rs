@@ -30,20 +30,55 @@ pub(crate) enum Command {
     Sql(Box<ast::Statement>),
     /// What needs no binding.
     Plain(Statement),
-    Vacuum { tables: Vec<RelationName>, analyze: bool },
-    Analyze { tables: Vec<RelationName> },
-    LockTable { tables: Vec<RelationName>, exclusive: bool, nowait: bool },
-    Prepare { name: String, types: Vec<ast::DataType>, statement: String },
-    Execute { name: String, arguments: Vec<(ast::Expr, String)> },
-    Declare { name: String, hold: bool, query: Box<ast::Query> },
+    Vacuum {
+        tables: Vec<RelationName>,
+        analyze: bool,
+    },
+    Analyze {
+        tables: Vec<RelationName>,
+    },
+    LockTable {
+        tables: Vec<RelationName>,
+        exclusive: bool,
+        nowait: bool,
+    },
+    Prepare {
+        name: String,
+        types: Vec<ast::DataType>,
+        statement: String,
+    },
+    Execute {
+        name: String,
+        arguments: Vec<(ast::Expr, String)>,
+    },
+    Declare {
+        name: String,
+        hold: bool,
+        query: Box<ast::Query>,
+    },
     Copy(Box<Copy>),
-    Explain { options: ExplainOptions, command: Box<Command> },
+    Explain {
+        options: ExplainOptions,
+        command: Box<Command>,
+    },
     CreateSequence(Box<CreateSequence>),
     AlterSequence(Box<AlterSequence>),
-    Rename { kind: RelationKind, name: RelationName, new_name: String, if_exists: bool },
-    AlterTable { name: RelationName, if_exists: bool, action: AlterTableAction },
+    Rename {
+        kind: RelationKind,
+        name: RelationName,
+        new_name: String,
+        if_exists: bool,
+    },
+    AlterTable {
+        name: RelationName,
+        if_exists: bool,
+        action: AlterTableAction,
+    },
     /// INSERT … OVERRIDING SYSTEM VALUE (`system`) or USER VALUE.
-    Overriding { system: bool, statement: Box<ast::Statement> },
+    Overriding {
+        system: bool,
+        statement: Box<ast::Statement>,
+    },
 }
 
 /// Actions of ALTER TABLE (or VIEW, SEQUENCE, INDEX) that `sqlparser` does not know.

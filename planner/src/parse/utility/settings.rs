@@ -16,9 +16,13 @@ pub(super) fn read(word: &str, cursor: &mut Cursor<'_>) -> SqlResult<Statement> 
             false => Some(parameter(cursor)?),
         })),
         _ => {
-            for (word, name) in
-                [("all", "ALL"), ("plans", "PLANS"), ("sequences", "SEQUENCES"), ("temp", "TEMP"), ("temporary", "TEMP")]
-            {
+            for (word, name) in [
+                ("all", "ALL"),
+                ("plans", "PLANS"),
+                ("sequences", "SEQUENCES"),
+                ("temp", "TEMP"),
+                ("temporary", "TEMP"),
+            ] {
                 if cursor.take(word) {
                     return Ok(Statement::Discard(name.to_owned()));
                 }
