@@ -43,7 +43,7 @@ impl Binder<'_> {
         if matches!(target.oid, Oid::ANY | Oid::UNKNOWN) {
             return Ok(expr);
         }
-        if !cast_context(from.oid, target.oid).is_some_and(|needed| needed <= context) {
+        if cast_context(from.oid, target.oid).is_none_or(|needed| needed > context) {
             return Err(no_cast(from, target, context));
         }
         if let Expr::Constant { value, sql_type } = &expr

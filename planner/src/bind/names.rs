@@ -128,9 +128,9 @@ impl Binder<'_> {
     }
 
     fn creation_schema(&self) -> SqlResult<String> {
-        let path = self.eval_context().search_path.iter();
-        path.cloned()
-            .next()
+        let path = &self.eval_context().search_path;
+        path.first()
+            .cloned()
             .ok_or_else(|| SqlError::new(SqlState::InvalidSchemaName, "no schema has been selected to create in"))
     }
 

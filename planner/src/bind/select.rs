@@ -201,7 +201,7 @@ impl Binder<'_> {
                         return Err(self.at(item.span(), SqlError::new(SqlState::SyntaxError, message)));
                     }
                     let columns = scope.columns.iter().filter(|column| column.bare);
-                    items.extend(columns.map(|column| star_item(column)));
+                    items.extend(columns.map(star_item));
                 }
                 SelectItem::QualifiedWildcard(kind, options) => {
                     refuse_star_options(options)?;

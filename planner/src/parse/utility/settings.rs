@@ -80,7 +80,7 @@ fn set(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
         return Ok(Statement::Set { name: "role".to_owned(), value: Some(value), local });
     }
     let name = parameter(cursor)?;
-    if !cursor.take("to") && !(name == "session_authorization" || cursor.take_token(&Token::Eq)) {
+    if !(cursor.take("to") || name == "session_authorization" || cursor.take_token(&Token::Eq)) {
         return cursor.error();
     }
     if cursor.take("default") {
