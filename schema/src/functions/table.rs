@@ -36,6 +36,11 @@ static TABLES: &[&[Function]] = &[
     text::QUOTES,
     text::BYTES,
     text::ENCODINGS,
+    text::REGEX_OPERATORS,
+    text::INSPECT,
+    text::REPLACE,
+    text::SPLIT,
+    text::SIMILAR,
 ];
 
 static AGGREGATES: &[&[Aggregate]] = &[aggregate::COUNT, aggregate::SUM, aggregate::AVERAGE, aggregate::EXTREMES];

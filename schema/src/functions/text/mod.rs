@@ -6,6 +6,7 @@ mod concat;
 mod like;
 mod measure;
 mod quote;
+mod regex;
 
 pub(super) use bytes::{BYTES, ENCODINGS};
 pub(super) use change::{CHANGES, TRIMS, lower};
@@ -14,3 +15,4 @@ pub(super) use like::{LIKE, LIKE_OTHER};
 pub(super) use measure::{LENGTHS, PARTS};
 pub(super) use quote::QUOTES;
 pub use quote::{quote_identifier, quote_literal};
+pub(super) use regex::{INSPECT, OPERATORS as REGEX_OPERATORS, REPLACE, SIMILAR, SPLIT, matches, split};
