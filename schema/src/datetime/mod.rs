@@ -23,6 +23,7 @@ pub use civil::{
 pub use format::{write_date, write_interval, write_time, write_timestamp, write_timestamptz, write_timetz};
 pub use interval_text::parse_interval;
 pub use parse::{Now, parse_date, parse_time, parse_timestamp, parse_timestamptz, parse_timetz};
+pub(crate) use zone::abbreviation as zone_of_abbreviation;
 pub use zone::{local_to_utc, offset_at, parse_zone, zone_abbreviation};
 
 use proto::{SqlError, SqlState};

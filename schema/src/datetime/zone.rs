@@ -45,7 +45,7 @@ const ABBREVIATIONS: &[(&str, i32)] = &[
 ];
 
 /// The offset of a zone abbreviation, in seconds east of Greenwich.
-pub(super) fn abbreviation(name: &str) -> Option<i32> {
+pub(crate) fn abbreviation(name: &str) -> Option<i32> {
     let name = name.to_ascii_lowercase();
     ABBREVIATIONS.iter().find(|(known, _)| *known == name).map(|(_, offset)| *offset)
 }

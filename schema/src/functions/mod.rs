@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod boolean;
+mod casts;
 mod compare;
 mod datetime;
 mod number;
@@ -82,6 +83,10 @@ pub trait Host: Send + Sync + std::fmt::Debug {
     fn definition(&self, function: &str, args: &[Datum]) -> SqlResult<Option<String>>;
     /// Sends a cancel or terminate request to another session (`pg_cancel_backend`, `pg_terminate_backend`).
     fn signal(&self, backend_pid: i32, terminate: bool) -> bool;
+    /// What the clock says: microseconds since 1970-01-01 UTC (`clock_timestamp`).
+    fn clock_time(&self) -> Option<i64> {
+        None
+    }
     /// Waits, ending early with an error when the statement is cancelled (`pg_sleep`).
     fn sleep(&self, microseconds: i64) -> SqlResult<()>;
 }

@@ -5,7 +5,7 @@
 use std::{collections::HashMap, sync::LazyLock};
 
 use super::{
-    Aggregate, Function, ScalarFn, SetFunction, Volatility, aggregate, boolean, compare, datetime, number, text,
+    Aggregate, Function, ScalarFn, SetFunction, Volatility, aggregate, boolean, casts, compare, datetime, number, text,
 };
 use crate::Oid;
 
@@ -26,6 +26,17 @@ static TABLES: &[&[Function]] = &[
     number::NUMERIC,
     datetime::ARITHMETIC,
     datetime::INTERVAL,
+    datetime::EXTRACT,
+    datetime::MAKE,
+    datetime::SPANS,
+    datetime::NOW,
+    datetime::OVERLAPS,
+    datetime::OVERLAPS_TIMETZ,
+    datetime::TRUNCATE,
+    datetime::ZONES,
+    casts::CASTS,
+    casts::FROM_TEXT,
+    casts::TO_TEXT,
     text::CONCAT,
     text::LIKE,
     text::LIKE_OTHER,

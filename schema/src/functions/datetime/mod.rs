@@ -2,9 +2,22 @@
 
 mod arithmetic;
 mod compare;
+mod extract;
+mod make;
+mod now;
+mod overlaps;
+mod truncate;
+mod unit;
+mod zones;
 
 pub(super) use arithmetic::{ARITHMETIC, INTERVAL};
 pub(super) use compare::COMPARE;
+pub(super) use extract::EXTRACT;
+pub(super) use make::{MAKE, SPANS};
+pub(super) use now::NOW;
+pub(super) use overlaps::{OVERLAPS, OVERLAPS_TIMETZ};
+pub(super) use truncate::TRUNCATE;
+pub(super) use zones::ZONES;
 
 use proto::{SqlError, SqlResult, SqlState};
 use sharddb_proto as proto;
