@@ -21,7 +21,6 @@ mod server;
 mod socket;
 mod startup;
 mod tls;
-mod values;
 pub mod wire;
 
 pub use auth::AuthMode;

@@ -1,9 +1,25 @@
 //! The server as a library: what the `sharddb` binary runs, and what tests run in their own process.
 //!
 //! [`Volume`] puts the layers below SQL together: engine, Raft log, meta group, shards and the transactional client.
+//! [`Instance`] adds the data directory, the SQL engine and the listeners.
+//!
+//! # Life of a process
+//! 1. [`Config::read`] decides the settings; [`DataDirectory::open`] locks the directory and checks its format.
+//! 2. [`Volume::open`] replays the Raft log; then the catalog is opened and clients are served.
+//! 3. A signal stops it in order: clients, then HTTP, then storage. A storage that has failed ends the process.
 
 mod clock;
+mod config;
+mod directory;
+mod exposition;
+mod http;
+mod instance;
 mod local;
+mod system;
 mod volume;
 
+pub use config::{Config, ConfigError, Flags};
+pub use directory::{DataDirectory, DirectoryError};
+pub use instance::{Instance, InstanceError};
+pub use system::raise_file_limit;
 pub use volume::{StartError, Volume, VolumeOptions};

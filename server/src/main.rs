@@ -1,3 +1,131 @@
 //! The `sharddb` binary.
 
-fn main() {}
+use std::{
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{Parser, Subcommand};
+use sharddb_server::{Config, Flags, Instance};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Stack of a worker thread: planning deeply nested queries recurses.
+const STACK_BYTES: usize = 8 << 20;
+/// Time for tasks to end after the server has stopped.
+const RUNTIME_TIME: Duration = Duration::from_secs(2);
+/// Exit status after a second signal, as a shell reports an interrupted process.
+const INTERRUPTED: i32 = 130;
+
+/// A distributed SQL database that speaks the PostgreSQL protocol.
+#[derive(Debug, Parser)]
+#[command(name = "sharddb", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts a server
+    Start(Box<Flags>),
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let Command::Start(flags) = Cli::parse().command;
+    match start(*flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to be told when stderr is closed.
+            let _ = writeln!(io::stderr(), "sharddb: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(flags: Flags) -> Result<(), Failure> {
+    let config = Config::read(flags)?;
+    start_logging(&config.log)?;
+    sharddb_server::raise_file_limit();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.enable_all().thread_name("sharddb").thread_stack_size(STACK_BYTES).build()?;
+    let outcome = runtime.block_on(serve(config));
+    runtime.shutdown_timeout(RUNTIME_TIME);
+    outcome
+}
+
+/// Logs to stderr. A plain level does not mean the consensus library, which tells of each of its steps.
+fn start_logging(rules: &str) -> Result<(), Failure> {
+    let plain = !rules.contains(['=', ',']) && !rules.eq_ignore_ascii_case("error");
+    let rules = if plain { format!("{rules},openraft=warn") } else { rules.to_owned() };
+    let filter = EnvFilter::builder().parse(&rules).map_err(|error| format!("log: {error}"))?;
+    let colors = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colors).with_writer(io::stderr).init();
+    Ok(())
+}
+
+/// Serves until a signal comes or the storage fails.
+async fn serve(config: Config) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
+    let data = config.data.clone();
+    let instance = tokio::select! {
+        started = Instance::start(config) => started?,
+        () = signals.next() => return Ok(()),
+    };
+    say_ready(&instance, &data)?;
+    let outcome = tokio::select! {
+        () = signals.next() => Ok(()),
+        failure = instance.failed() => Err(format!(
+            "storage has failed and nothing more can be written; every acknowledged commit is kept: {failure}"
+        )),
+    };
+    match &outcome {
+        Ok(()) => tracing::info!("stopping"),
+        Err(failure) => tracing::error!("{failure}"),
+    }
+    tokio::select! {
+        () = instance.stop() => tracing::info!("stopped"),
+        () = signals.next() => {
+            tracing::warn!("stopping at once");
+            std::process::exit(INTERRUPTED);
+        }
+    }
+    Ok(outcome?)
+}
+
+/// Tells the user, and scripts that wait for the last line.
+fn say_ready(instance: &Instance, data: &std::path::Path) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "ShardDB {}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "  data  {}", data.display())?;
+    writeln!(out, "  sql   postgresql://postgres@{}/postgres", instance.sql_addr())?;
+    writeln!(out, "  rpc   {}", instance.rpc_addr())?;
+    writeln!(out, "  http  http://{}", instance.http_addr())?;
+    writeln!(out, "ready")?;
+    out.flush()
+}
+
+/// SIGTERM and Ctrl-C.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

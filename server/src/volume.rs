@@ -135,7 +135,7 @@ impl Volume {
     }
 
     /// Stops in order: log entries are applied and flushed, so that the next start replays nothing.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(&self) {
         self.housekeeping.abort();
         compact(&self.meta, &self.node).await;
         self.raft.shutdown().await;

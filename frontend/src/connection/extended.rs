@@ -2,7 +2,7 @@
 
 use executor::{CommandTag, Outcome, TransactionStatus};
 use proto::{SqlError, SqlResult, SqlState};
-use schema::{Datum, FormatSettings, Oid};
+use schema::{Datum, FormatSettings, Oid, SqlType, datetime::Now, functions::CastContext};
 use sharddb_executor as executor;
 use sharddb_proto as proto;
 use sharddb_schema as schema;
@@ -17,7 +17,6 @@ use super::{
 use crate::{
     metrics::{add, metrics},
     rows::{Formats, is_binary},
-    values,
     wire::{self, Bind, Target},
 };
 
@@ -217,9 +216,14 @@ fn decode_parameters(bind: &Bind<'_>, types: &[Oid], settings: &FormatSettings) 
         let binary = is_binary(formats.code(position))?;
         match value {
             None => Ok(Datum::Null),
-            Some(bytes) if binary => values::decode_binary(bytes, *oid),
-            Some(bytes) => values::decode_text(bytes, *oid, settings),
+            Some(bytes) if binary => schema::wire::decode_binary(bytes, SqlType::new(*oid)),
+            Some(bytes) => decode_text(bytes, *oid, settings),
         }
     };
     values.iter().enumerate().zip(types).map(decode).collect()
+}
+
+fn decode_text(bytes: &[u8], oid: Oid, settings: &FormatSettings) -> SqlResult<Datum> {
+    let text = schema::wire::decode_utf8(bytes)?;
+    schema::text::parse_datum(SqlType::new(oid), text, settings, Now(0), CastContext::Assignment)
 }

@@ -6,8 +6,6 @@ use schema::{Datum, FormatSettings, SqlType};
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 
-use crate::values;
-
 /// Writes a value, not NULL, as text.
 #[inline]
 pub(super) fn text(
@@ -45,7 +43,7 @@ pub(super) fn binary(value: &Datum, sql_type: SqlType, out: &mut BytesMut) -> Sq
         Datum::Int8(value) => out.put_i64(*value),
         Datum::Bool(value) => out.put_u8(u8::from(*value)),
         Datum::Text(value) | Datum::Json(value) => out.put_slice(value.as_bytes()),
-        other => return values::encode_binary(other, sql_type, out),
+        other => return schema::wire::encode_binary(other, sql_type, out),
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ pub use frame::{
     next_whole, startup_packet, take_frame, take_piece,
 };
 pub use message::{Bind, Codes, Message, Target, Values};
-pub use reader::{Reader, check_utf8};
+pub use reader::Reader;
 pub(crate) use respond::{
     COPY_DATA, DATA_ROW, authentication, authentication_ok, backend_key, copy_response, empty, error_response,
     finish_message, negotiate_version, notice_response, parameter_description, parameter_status, ready_for_query,

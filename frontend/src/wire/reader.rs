@@ -1,9 +1,8 @@
 //! Reading the fields of a message.
 
-use std::{ffi::CStr, fmt::Write};
+use std::ffi::CStr;
 
-use proto::{SqlError, SqlState};
-use sharddb_proto as proto;
+use sharddb_schema as schema;
 
 use super::DecodeError;
 
@@ -70,7 +69,7 @@ impl<'a> Reader<'a> {
 
     /// A zero-terminated text.
     pub fn text(&mut self) -> Result<&'a str, DecodeError> {
-        check_utf8(self.terminated()?).map_err(DecodeError::Encoding)
+        schema::wire::decode_utf8(self.terminated()?).map_err(DecodeError::Encoding)
     }
 
     /// A value with its length; `None` for NULL, whose length is -1.
@@ -88,23 +87,4 @@ impl<'a> Reader<'a> {
     pub fn finish(self) -> Result<(), DecodeError> {
         if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Malformed("invalid message format")) }
     }
-}
-
-/// Checks that bytes are UTF-8; fails with 22021 as PostgreSQL does.
-pub fn check_utf8(bytes: &[u8]) -> Result<&str, SqlError> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        let bad = &bytes[error.valid_up_to()..];
-        let length = match bad.first() {
-            Some(0xc0..=0xdf) => 2,
-            Some(0xe0..=0xef) => 3,
-            Some(0xf0..=0xf7) => 4,
-            _ => 1,
-        };
-        let mut message = "invalid byte sequence for encoding \"UTF8\":".to_owned();
-        for byte in bad.iter().take(length) {
-            // Writing to a string cannot fail.
-            let _ = write!(message, " 0x{byte:02x}");
-        }
-        SqlError::new(SqlState::CharacterNotInRepertoire, message)
-    })
 }

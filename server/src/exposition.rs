@@ -1,0 +1,65 @@
+//! Metrics in Prometheus' text format.
+
+use std::fmt::Write;
+
+use sharddb_frontend as frontend;
+
+use crate::Volume;
+
+/// What the text says of a number.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// Goes up and down.
+    Gauge,
+    /// Only goes up.
+    Counter,
+}
+
+/// Text that is being put together.
+#[derive(Debug, Default)]
+pub(crate) struct Exposition {
+    text: String,
+}
+
+impl Exposition {
+    /// Everything this process knows of itself.
+    pub(crate) fn collect(&mut self, volume: &Volume) {
+        for (name, help, value) in frontend::metrics().read() {
+            let kind = if name == "connections" { Kind::Gauge } else { Kind::Counter };
+            self.number(name, help, kind, value);
+        }
+        let node = volume.node().statistics();
+        self.number("shards", "Shards of this node", Kind::Gauge, node.shards as u64);
+        self.number("locked_keys", "Keys with a row lock", Kind::Gauge, node.locked_keys as u64);
+        self.number("lock_waiters", "Lock requests waiting", Kind::Gauge, node.lock_waiters as u64);
+        self.number("intents", "Provisional writes that are not resolved", Kind::Gauge, node.intents);
+        let failed = u64::from(volume.failure().is_some());
+        self.number("storage_failed", "1 after a write or sync has failed", Kind::Gauge, failed);
+        if let Some(bytes) = resident_bytes() {
+            self.number("resident_bytes", "Memory of the process", Kind::Gauge, bytes);
+        }
+    }
+
+    /// One number, named `sharddb_…`, counters `…_total`.
+    fn number(&mut self, name: &str, help: &str, kind: Kind, value: u64) {
+        let (kind, suffix) = match kind {
+            Kind::Gauge => ("gauge", ""),
+            Kind::Counter => ("counter", "_total"),
+        };
+        let name = format!("sharddb_{name}{suffix}");
+        // Writing to a string cannot fail.
+        let _ = write!(self.text, "# HELP {name} {}\n# TYPE {name} {kind}\n{name} {value}\n", help.trim());
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        self.text
+    }
+}
+
+/// Resident memory, where the system tells.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}

@@ -1,0 +1,205 @@
+//! A server put together: data directory, volume, SQL engine, listeners. Started once, stopped in order.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use executor::{Engine, EngineOptions};
+use frontend::AuthMode;
+use proto::SqlError;
+use sharddb_executor as executor;
+use sharddb_frontend as frontend;
+use sharddb_proto as proto;
+use sharddb_raft::log::LogOptions;
+use sharddb_storage::RocksOptions;
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Config, DataDirectory, DirectoryError, StartError, Volume, VolumeOptions,
+    http::{self, Status},
+    system,
+};
+
+/// Connections that wait to be accepted: thousands of clients may come at once.
+const BACKLOG: u32 = 4096;
+/// How often the storage is asked whether it has failed.
+const FAILURE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum InstanceError {
+    /// The data directory.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The layers below SQL.
+    #[error(transparent)]
+    Volume(#[from] StartError),
+    /// The catalog.
+    #[error("could not open the catalog: {0}")]
+    Catalog(#[from] SqlError),
+    /// An address.
+    #[error("could not listen on {address} ({setting}): {source}")]
+    Listen {
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        address: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Certificate and key.
+    #[error("could not set up TLS: {0}")]
+    Tls(#[from] frontend::TlsError),
+    /// Everybody could connect as anybody.
+    #[error(
+        "{0} can be reached from other machines and no role has a password. Start with a loopback address and give a \
+         role one (ALTER ROLE postgres PASSWORD '…'), or say how clients prove who they are: --auth password, or \
+         --auth trust to let everybody in"
+    )]
+    Open(SocketAddr),
+}
+
+/// A running server.
+pub struct Instance {
+    /// Held until everything else has stopped.
+    _directory: DataDirectory,
+    status: Arc<Status>,
+    engine: Engine,
+    sql: frontend::Server,
+    rpc_addr: SocketAddr,
+    http_addr: SocketAddr,
+    http: JoinHandle<io::Result<()>>,
+    rpc: JoinHandle<()>,
+    stop_http: CancellationToken,
+    stop_grace: Duration,
+}
+
+impl Instance {
+    /// Starts a server; clients are served when this returns.
+    pub async fn start(config: Config) -> Result<Self, InstanceError> {
+        let tls = config.tls.as_ref().map(|(certificate, key)| frontend::load_tls(certificate, key)).transpose()?;
+        let directory = DataDirectory::open(&config.data)?;
+        let sql = listen("sql-addr", &config.sql_addr).await?;
+        let rpc = listen("rpc-addr", &config.rpc_addr).await?;
+        let http = listen("http-addr", &config.http_addr).await?;
+        let [sql_addr, rpc_addr, http_addr] = [local_addr(&sql)?, local_addr(&rpc)?, local_addr(&http)?];
+
+        let volume = Arc::new(open_volume(&directory, &config).await?);
+        let status = Arc::new(Status { volume: Arc::clone(&volume), ready: AtomicBool::new(false) });
+        let stop_http = CancellationToken::new();
+        let http = tokio::spawn(http::serve(http, Arc::clone(&status), stop_http.clone().cancelled_owned()));
+        let rpc = tokio::spawn(turn_away(rpc));
+
+        let engine = Engine::open(volume.client().clone(), EngineOptions { owner: system::user_name() }).await?;
+        let guarded = config.auth != AuthMode::Auto || tls.is_some() || engine.has_passwords().await?;
+        if !sql_addr.ip().to_canonical().is_loopback() && !guarded {
+            return Err(InstanceError::Open(sql_addr));
+        }
+        let options = frontend::Options { max_connections: config.max_connections, auth: config.auth, tls };
+        let sql = frontend::Server::start(engine.clone(), sql, options).map_err(|source| InstanceError::Listen {
+            setting: "sql-addr",
+            address: config.sql_addr,
+            source,
+        })?;
+        status.ready.store(true, Ordering::Release);
+        let stop_grace = config.stop_grace;
+        Ok(Self { _directory: directory, status, engine, sql, rpc_addr, http_addr, http, rpc, stop_http, stop_grace })
+    }
+
+    /// Where clients connect.
+    pub fn sql_addr(&self) -> SocketAddr {
+        self.sql.local_addr()
+    }
+
+    /// Where other nodes connect.
+    pub fn rpc_addr(&self) -> SocketAddr {
+        self.rpc_addr
+    }
+
+    /// Where health and metrics are served.
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http_addr
+    }
+
+    /// The SQL engine, for callers in the same process.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The layers below SQL.
+    pub fn volume(&self) -> &Volume {
+        &self.status.volume
+    }
+
+    /// Waits until the storage fails; says how. The server then acknowledges no write any more.
+    pub async fn failed(&self) -> String {
+        loop {
+            if let Some(failure) = self.status.volume.failure() {
+                return failure.to_string();
+            }
+            tokio::time::sleep(FAILURE_INTERVAL).await;
+        }
+    }
+
+    /// Stops in order: clients first, storage last.
+    pub async fn stop(self) {
+        self.status.ready.store(false, Ordering::Release);
+        self.rpc.abort();
+        self.sql.shutdown(self.stop_grace).await;
+        self.stop_http.cancel();
+        self.http.abort();
+        self.status.volume.shutdown().await;
+    }
+}
+
+async fn open_volume(directory: &DataDirectory, config: &Config) -> Result<Volume, StartError> {
+    let engine = RocksOptions { block_cache_bytes: config.cache_bytes, ..RocksOptions::default() };
+    Volume::open(VolumeOptions { directory: directory.path().to_owned(), engine, log: LogOptions::default() }).await
+}
+
+async fn listen(setting: &'static str, address: &str) -> Result<TcpListener, InstanceError> {
+    let failed = |source| InstanceError::Listen { setting, address: address.to_owned(), source };
+    let resolved = tokio::net::lookup_host(address).await.map_err(failed)?.next();
+    let resolved = resolved.ok_or_else(|| failed(io::Error::other("the name has no address")))?;
+    let bind = || {
+        let socket = if resolved.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        // What a client that vanished without a word holds is freed after the system's keepalive time.
+        socket.set_keepalive(true)?;
+        socket.bind(resolved)?;
+        socket.listen(BACKLOG)
+    };
+    bind().map_err(failed)
+}
+
+fn local_addr(listener: &TcpListener) -> Result<SocketAddr, InstanceError> {
+    let failed = |source| InstanceError::Listen { setting: "address", address: String::new(), source };
+    listener.local_addr().map_err(failed)
+}
+
+/// Holds the address for other nodes, which a node that stands alone has nothing to tell.
+async fn turn_away(listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                tracing::debug!(%peer, "this node stands alone: connection closed");
+                drop(stream);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "could not accept a connection");
+                tokio::time::sleep(FAILURE_INTERVAL).await;
+            }
+        }
+    }
+}

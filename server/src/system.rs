@@ -1,0 +1,27 @@
+//! What the operating system knows and limits.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Lets the process have as many files and sockets as the system allows it: thousands of clients need them.
+pub fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "could not raise the limit of open files");
+    }
+}
+
+/// Name of the user who runs the process.
+pub(crate) fn user_name() -> Option<String> {
+    let id = rustix::process::geteuid().as_raw().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let by_id = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _, user) = (fields.next()?, fields.next()?, fields.next()?);
+        (user == id).then(|| name.to_owned())
+    });
+    by_id.or_else(|| std::env::var("USER").ok()).filter(|name| !name.is_empty())
+}
