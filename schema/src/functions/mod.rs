@@ -5,6 +5,7 @@
 //! `key()` at a shard. Operators are functions: `a + b` on int4 is the function with operator "+".
 
 mod aggregate;
+mod array;
 mod boolean;
 mod casts;
 mod compare;

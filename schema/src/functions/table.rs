@@ -5,7 +5,8 @@
 use std::{collections::HashMap, sync::LazyLock};
 
 use super::{
-    Aggregate, Function, ScalarFn, SetFunction, Volatility, aggregate, boolean, casts, compare, datetime, number, text,
+    Aggregate, Function, ScalarFn, SetFunction, Volatility, aggregate, array, boolean, casts, compare, datetime,
+    number, text,
 };
 use crate::Oid;
 
@@ -34,6 +35,10 @@ static TABLES: &[&[Function]] = &[
     datetime::OVERLAPS_TIMETZ,
     datetime::TRUNCATE,
     datetime::ZONES,
+    array::BUILD,
+    array::INSPECT,
+    array::SEARCH,
+    array::STRINGS,
     casts::CASTS,
     casts::FROM_TEXT,
     casts::TO_TEXT,
