@@ -86,7 +86,7 @@ fn compare_jsonb(a: &str, b: &str) -> Ordering {
 }
 
 /// Object > Array > Boolean > Number > String > Null; an empty array sorts below everything.
-fn compare_json_values(a: &Value, b: &Value) -> Ordering {
+pub(crate) fn compare_json_values(a: &Value, b: &Value) -> Ordering {
     let rank = |value: &Value| match value {
         Value::Array(elements) if elements.is_empty() => 0,
         Value::Null => 1,

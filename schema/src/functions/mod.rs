@@ -10,6 +10,7 @@ mod boolean;
 mod casts;
 mod compare;
 mod datetime;
+mod json;
 mod number;
 mod resolve;
 mod table;

@@ -5,7 +5,7 @@
 use std::{collections::HashMap, sync::LazyLock};
 
 use super::{
-    Aggregate, Function, ScalarFn, SetFunction, Volatility, aggregate, array, boolean, casts, compare, datetime,
+    Aggregate, Function, ScalarFn, SetFunction, Volatility, aggregate, array, boolean, casts, compare, datetime, json,
     number, text,
 };
 use crate::Oid;
@@ -39,6 +39,12 @@ static TABLES: &[&[Function]] = &[
     array::INSPECT,
     array::SEARCH,
     array::STRINGS,
+    json::ACCESS_OPERATORS,
+    json::ACCESS,
+    json::BUILD,
+    json::CONTAIN,
+    json::MODIFY,
+    json::STRIP,
     casts::CASTS,
     casts::FROM_TEXT,
     casts::TO_TEXT,

@@ -53,7 +53,7 @@ fn token_at(text: &str, line: usize, column: usize) -> String {
 }
 
 /// Writes a value in jsonb's form.
-fn write(value: &Value, out: &mut String) -> SqlResult<()> {
+pub(crate) fn write(value: &Value, out: &mut String) -> SqlResult<()> {
     match value {
         Value::Null => out.push_str("null"),
         Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),

@@ -16,6 +16,7 @@ pub use array::{parse_array, write_array};
 pub(crate) use bytes::{parse as parse_bytea, parse_escaped as parse_bytea_escaped};
 pub(crate) use character::truncate_name;
 pub use character::{fit_length, pad_bpchar};
+pub(crate) use json::write as write_jsonb;
 pub use json::{check_json, normalize_jsonb};
 pub(crate) use number::fit_numeric;
 pub use number::{write_float4, write_float8};
