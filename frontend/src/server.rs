@@ -188,9 +188,10 @@ async fn open(shared: &Arc<Shared>, socket: Socket, peer: SocketAddr) -> Option<
 
 async fn say_farewell(mut socket: Socket, error: &SqlError) {
     wire::error_response(&mut socket.output, "FATAL", error);
+    let listen = error.state() == SqlState::ProtocolViolation;
     let farewell = async {
         if socket.flush().await.is_ok() {
-            socket.close().await;
+            socket.close(listen).await;
         }
     };
     // Who does not read the last message in time does not get it.

@@ -165,14 +165,14 @@ impl Socket {
         matches!(ready, Some(Ok(ready)) if ready.is_read_closed())
     }
 
-    /// Ends the stream so that the client can still read what was sent: no more output, and its input is read for a
-    /// while, since closing with unread input would reset the connection.
-    pub(crate) async fn close(mut self) {
+    /// Ends the stream so that the client can still read what was sent. One that may have sent more than was read is
+    /// listened to for a while: closing with unread input would reset the connection.
+    pub(crate) async fn close(mut self, listen: bool) {
         let ended = poll_fn(|cx| match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         });
-        if ended.await.is_err() {
+        if ended.await.is_err() || !listen {
             return;
         }
         for _ in 0..LINGER_READS {

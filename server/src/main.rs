@@ -62,8 +62,8 @@ fn start(flags: Flags) -> Result<(), Failure> {
 
 /// Logs to stderr. A plain level does not mean the consensus library, which tells of each of its steps.
 fn start_logging(rules: &str) -> Result<(), Failure> {
-    let plain = !rules.contains(['=', ',']) && !rules.eq_ignore_ascii_case("error");
-    let rules = if plain { format!("{rules},openraft=warn") } else { rules.to_owned() };
+    let plain = !rules.contains(['=', ',']);
+    let rules = if plain { format!("{rules},openraft=error") } else { rules.to_owned() };
     let filter = EnvFilter::builder().parse(&rules).map_err(|error| format!("log: {error}"))?;
     let colors = io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colors).with_writer(io::stderr).init();

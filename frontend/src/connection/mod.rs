@@ -173,7 +173,11 @@ impl Connection {
             Message::FunctionCall => return self.refuse(b'F', SqlError::unsupported("function call message")).await,
             // What is left of a COPY that has failed.
             Message::CopyData | Message::CopyDone | Message::CopyFail(_) => Ok(()),
-            Message::Terminate => return Err(End::Gone),
+            Message::Terminate => {
+                // What came before is answered even if the client does not care.
+                self.flush().await?;
+                return Err(End::Gone);
+            }
             Message::Password => return Err(FrameError::UnknownType(b'p').into()),
         };
         match done {

@@ -1,4 +1,9 @@
-//! Transactions over real shards in one process, without SQL.
+//! The server: transactions over real shards without SQL, and the `sharddb` process as its users meet it.
 
-mod fragments;
+mod http;
+mod process;
+mod protocol;
+mod raw;
+mod signals;
+mod startup;
 mod transactions;
