@@ -9,7 +9,7 @@ use sharddb_proto as proto;
 use crate::{
     ArrayValue, Datum, Interval, Numeric, Oid, SqlType,
     datetime::{self, DAY_MICROS, Now, local_to_utc, offset_at},
-    functions::{CastContext, EvalContext},
+    functions::{CastContext, EvalContext, element_of},
     text::{fit_interval, fit_length, fit_numeric, fit_time, fit_timestamp, parse_datum, write_text},
 };
 
@@ -19,7 +19,7 @@ pub fn cast(value: &Datum, from: SqlType, to: SqlType, context: CastContext, env
     if value.is_null() {
         return Ok(Datum::Null);
     }
-    let converted = match (from.oid.element_type(), to.oid.element_type()) {
+    let converted = match (element_of(from.oid), to.oid.element_type()) {
         (Some(from), Some(element)) => {
             let element = SqlType::with_modifier(element, to.modifier);
             return cast_array(value, SqlType::new(from), element, context, env);

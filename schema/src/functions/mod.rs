@@ -13,6 +13,8 @@ mod datetime;
 mod json;
 mod number;
 mod resolve;
+mod set;
+mod system;
 mod table;
 mod text;
 mod value;

@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use super::{
     Aggregate, Function, ScalarFn, SetFunction, Volatility, aggregate, array, boolean, casts, compare, datetime, json,
-    number, text,
+    number, set, system, text,
 };
 use crate::Oid;
 
@@ -67,7 +67,7 @@ static TABLES: &[&[Function]] = &[
 
 static AGGREGATES: &[&[Aggregate]] = &[aggregate::COUNT, aggregate::SUM, aggregate::AVERAGE, aggregate::EXTREMES];
 
-static SET_FUNCTIONS: &[&[SetFunction]] = &[];
+static SET_FUNCTIONS: &[&[SetFunction]] = &[set::SERIES, set::LISTS, set::JSON];
 
 /// A strict, immutable function.
 pub(super) const fn function(name: &'static str, args: &'static [Oid], result: Oid, eval: ScalarFn) -> Function {

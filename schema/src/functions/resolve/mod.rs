@@ -11,6 +11,7 @@ mod polymorphic;
 mod tests;
 
 pub use common::common_type;
+pub use polymorphic::element_of;
 
 use proto::{SqlError, SqlResult, SqlState};
 use sharddb_proto as proto;

@@ -21,6 +21,15 @@ pub(super) fn is_pseudo(oid: Oid) -> bool {
     )
 }
 
+/// The element type of an array type, or of int2vector and oidvector, which pass for arrays.
+pub fn element_of(oid: Oid) -> Option<Oid> {
+    match oid {
+        Oid::INT2VECTOR => Some(Oid::INT2),
+        Oid::OIDVECTOR => Some(Oid::OID),
+        other => other.element_type(),
+    }
+}
+
 /// What the pseudo types of a call stand for.
 #[derive(Debug, Default)]
 struct Binding {
@@ -74,18 +83,18 @@ fn bind(declared: &[Oid], given: &[Oid]) -> SqlResult<Binding> {
         match *declared {
             Oid::ANYELEMENT | Oid::ANYNONARRAY => unify(&mut binding.element, *given, "anyelement")?,
             Oid::ANYARRAY => {
-                given.element_type().ok_or_else(|| not_an_array("anyarray", *given))?;
+                element_of(*given).ok_or_else(|| not_an_array("anyarray", *given))?;
                 unify(&mut binding.array, *given, "anyarray")?;
             }
             Oid::ANYCOMPATIBLE => compatible.push(SqlType::new(*given)),
             Oid::ANYCOMPATIBLEARRAY => {
-                let element = given.element_type().ok_or_else(|| not_an_array("anycompatiblearray", *given))?;
+                let element = element_of(*given).ok_or_else(|| not_an_array("anycompatiblearray", *given))?;
                 compatible.push(SqlType::new(element));
             }
             _ => {}
         }
     }
-    if let Some(element) = binding.array.and_then(Oid::element_type) {
+    if let Some(element) = binding.array.and_then(element_of) {
         unify(&mut binding.element, element, "anyelement")?;
     }
     if nonarray && binding.element.is_some_and(|element| element.element_type().is_some()) {
