@@ -19,7 +19,9 @@ mod table;
 mod text;
 mod value;
 
-pub use resolve::{Resolved, common_type, resolve_aggregate, resolve_function, resolve_operator, resolve_set_function};
+pub use resolve::{
+    Resolved, common_type, element_of, resolve_aggregate, resolve_function, resolve_operator, resolve_set_function,
+};
 pub use table::{
     aggregate_by_key, all_aggregates, all_functions, all_set_functions, function_by_key, is_aggregate, is_scalar,
     is_set_returning, is_window, set_function,

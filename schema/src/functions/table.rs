@@ -65,7 +65,17 @@ static TABLES: &[&[Function]] = &[
     text::SIMILAR,
 ];
 
-static AGGREGATES: &[&[Aggregate]] = &[aggregate::COUNT, aggregate::SUM, aggregate::AVERAGE, aggregate::EXTREMES];
+static AGGREGATES: &[&[Aggregate]] = &[
+    aggregate::COUNT,
+    aggregate::SUM,
+    aggregate::AVERAGE,
+    aggregate::EXTREMES,
+    aggregate::LOGIC,
+    aggregate::COLLECT,
+    aggregate::JSON,
+    aggregate::VARIANCE,
+    aggregate::REGRESSION,
+];
 
 static SET_FUNCTIONS: &[&[SetFunction]] = &[set::SERIES, set::LISTS, set::JSON];
 

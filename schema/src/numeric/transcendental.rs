@@ -143,9 +143,13 @@ impl Numeric {
         }
         let (group_weight, _) = self.first_group();
         let weight = (group_weight + 1) * 4 / 2 - 1;
-        let scale = result_scale(weight, &[self]);
+        Ok(self.sqrt_to_scale(result_scale(weight, &[self])))
+    }
+
+    /// The square root of a finite number that is not negative, rounded to a scale.
+    pub(crate) fn sqrt_to_scale(&self, scale: u32) -> Self {
         let extra = scale + GUARD;
-        Ok(from_fixed(fixed(self, extra * 2).sqrt(), extra, scale))
+        from_fixed(fixed(self, extra * 2).sqrt(), extra, scale)
     }
 
     /// e to this power: 22003 if the result is too large.

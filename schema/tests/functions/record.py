@@ -20,7 +20,13 @@ def ask(url, expressions):
     for at, expression in enumerate(expressions):
         name = expression.split("(")[0].strip()
         script.append(f"\\echo @@@{at}")
-        if name in SETRETURNING:
+        aggregate = re.match(r"aggregate (\w+): (.*)", expression)
+        if aggregate:
+            columns = aggregate.group(2).split(" | ")
+            names = ", ".join("abc"[: len(columns)])
+            call = f"{aggregate.group(1)}({names})"
+            script.append(f"select pg_typeof({call}), {call} from rows from (unnest({'), unnest('.join(columns)})) t({names});")
+        elif name in SETRETURNING:
             script.append(f"select pg_typeof(array_agg(x)), array_agg(x) from {expression} x;")
         else:
             script.append(f"select pg_typeof({expression}), {expression};")

@@ -1,12 +1,22 @@
 //! Aggregates: accumulators over datums with mergeable states.
 
+mod collect;
 mod count;
 mod extremes;
+mod json;
+mod logic;
+mod regression;
 mod sum;
+mod variance;
 
+pub(super) use collect::COLLECT;
 pub(super) use count::COUNT;
 pub(super) use extremes::EXTREMES;
+pub(super) use json::JSON;
+pub(super) use logic::LOGIC;
+pub(super) use regression::REGRESSION;
 pub(super) use sum::{AVERAGE, SUM};
+pub(super) use variance::VARIANCE;
 
 use super::{Accumulator, Aggregate};
 use crate::{Oid, SqlType};
