@@ -37,9 +37,6 @@ pub(super) struct Jsonb(pub(super) String);
 /// An object identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ObjectId(pub(super) u32);
-/// "char".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Byte(pub(super) u8);
 
 /// What an argument is read as.
 pub(super) trait Arg<'a>: Sized {
@@ -115,7 +112,6 @@ values! {
     TimestampTz: Datum::TimestampTz(v) => TimestampTz(*v), v => Datum::TimestampTz(v.0);
     Interval: Datum::Interval(v) => *v, v => Datum::Interval(v);
     ObjectId: Datum::Oid(v) => ObjectId(*v), v => Datum::Oid(v.0);
-    Byte: Datum::Char(v) => Byte(*v), v => Datum::Char(v.0);
 }
 
 macro_rules! borrowed {
@@ -139,7 +135,13 @@ borrowed! {
     &'a Arc<[(Oid, Datum)]>: Datum::Record(v) => v;
     &'a [u8; 16]: Datum::Uuid(v) => v;
     JsonText<'a>: Datum::Json(v) | Datum::Jsonb(v) => JsonText(v);
-    &'a Datum: v => v;
+}
+
+impl<'a> Arg<'a> for &'a Datum {
+    #[inline]
+    fn get(datum: &'a Datum) -> Option<Self> {
+        Some(datum)
+    }
 }
 
 macro_rules! owned {
@@ -200,8 +202,6 @@ callers! {
     three(A a, B b, C c);
     /// Calls with four arguments.
     four(A a, B b, C c, D d);
-    /// Calls with five arguments.
-    five(A a, B b, C c, D d, E e);
     /// Calls with six arguments.
     six(A a, B b, C c, D d, E e, F f);
     /// Calls with seven arguments.

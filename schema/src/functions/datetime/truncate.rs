@@ -3,14 +3,10 @@
 use proto::{SqlError, SqlResult, SqlState};
 use sharddb_proto as proto;
 
-use super::{
-    is_infinite, out_of_range,
-    unit::{Unit, iso_week},
-    zones::named_zone,
-};
+use super::{is_infinite, out_of_range, unit::Unit, zones::named_zone};
 use crate::{
     Interval, Oid, TimeZone,
-    datetime::{Civil, DAY_MICROS, civil_from_days, days_from_civil, local_to_utc, offset_at},
+    datetime::{DAY_MICROS, civil_from_days, days_from_civil, local_to_utc, offset_at},
     functions::{
         Function,
         resolve::type_name,
@@ -71,10 +67,7 @@ fn cut(unit: Unit, micros: i64) -> Option<i64> {
     let (year, month, _) = civil_from_days(days);
     let start = match unit {
         Unit::Day => days,
-        Unit::Week => {
-            debug_assert!(iso_week(days).1 >= 1);
-            days - (days + 3).rem_euclid(7)
-        }
+        Unit::Week => days - (days + 3).rem_euclid(7),
         Unit::Month => days_from_civil(year, month, 1),
         Unit::Quarter => days_from_civil(year, (month - 1) / 3 * 3 + 1, 1),
         Unit::Year => days_from_civil(year, 1, 1),
@@ -83,7 +76,7 @@ fn cut(unit: Unit, micros: i64) -> Option<i64> {
         Unit::Millennium => days_from_civil(first_year(year, 1000), 1, 1),
         _ => return None,
     };
-    Some(Civil::from_micros(start.checked_mul(DAY_MICROS)?).to_micros()?)
+    start.checked_mul(DAY_MICROS)
 }
 
 fn truncate_local(name: &str, value: Timestamp) -> SqlResult<Timestamp> {

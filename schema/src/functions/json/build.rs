@@ -52,7 +52,7 @@ fn build_array(env: &EvalContext, args: &[Datum]) -> SqlResult<Datum> {
 }
 
 fn build_object(env: &EvalContext, args: &[Datum], name: &str) -> SqlResult<Datum> {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err(invalid("argument list must have even number of elements")
             .with_hint(format!("The arguments of {name}() must consist of alternating keys and values.")));
     }
