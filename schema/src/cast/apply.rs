@@ -9,7 +9,7 @@ use sharddb_proto as proto;
 use crate::{
     ArrayValue, Datum, Interval, Numeric, Oid, SqlType,
     datetime::{self, DAY_MICROS, Now, local_to_utc, offset_at},
-    functions::{CastContext, EvalContext, element_of},
+    functions::{CastContext, EvalContext, element_of, object_name, resolve_object},
     text::{fit_interval, fit_length, fit_numeric, fit_time, fit_timestamp, parse_datum, write_text},
 };
 
@@ -90,7 +90,10 @@ fn convert(value: &Datum, from: SqlType, to: SqlType, context: CastContext, env:
         _ => {}
     }
     let mut text = String::new();
-    write_text(value, from, &env.format, &mut text);
+    match value {
+        Datum::Oid(oid) if is_name(from.oid) => text = object_name(env, from.oid, *oid),
+        _ => write_text(value, from, &env.format, &mut text),
+    }
     // bool says true and false when cast to a string, t and f when printed.
     if let Datum::Bool(value) = value {
         text = value.to_string();
@@ -99,7 +102,15 @@ fn convert(value: &Datum, from: SqlType, to: SqlType, context: CastContext, env:
 }
 
 fn through_text(text: &str, to: SqlType, context: CastContext, env: &EvalContext) -> SqlResult<Datum> {
+    if is_name(to.oid) {
+        return resolve_object(env, to.oid, text).map(Datum::Oid);
+    }
     parse_datum(to, text, &env.format, Now(env.transaction_time), context)
+}
+
+/// Types whose values show as names of objects.
+fn is_name(oid: Oid) -> bool {
+    matches!(oid, Oid::REGPROC | Oid::REGCLASS | Oid::REGTYPE | Oid::REGNAMESPACE | Oid::REGROLE)
 }
 
 fn is_oid(oid: Oid) -> bool {

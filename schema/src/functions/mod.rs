@@ -22,6 +22,7 @@ mod value;
 pub use resolve::{
     Resolved, common_type, element_of, resolve_aggregate, resolve_function, resolve_operator, resolve_set_function,
 };
+pub use system::{constraint_definition, format_type, index_definition, object_name, resolve_object, type_by_name};
 pub use table::{
     aggregate_by_key, all_aggregates, all_functions, all_set_functions, function_by_key, is_aggregate, is_scalar,
     is_set_returning, is_window, set_function,
@@ -87,6 +88,27 @@ pub trait Host: Send + Sync + std::fmt::Debug {
     /// A bound CHECK, DEFAULT or index as `pg_get_constraintdef`, `pg_get_indexdef`, `pg_get_viewdef` and their like
     /// print it; `None` for an OID they do not know. `function` is the function's name.
     fn definition(&self, function: &str, args: &[Datum]) -> SqlResult<Option<String>>;
+    /// OID of a virtual table of the system.
+    fn system_relation(&self, schema: &str, name: &str) -> Option<Oid> {
+        let _ = (schema, name);
+        None
+    }
+    /// Schema and name of a virtual table of the system.
+    fn system_relation_name(&self, oid: Oid) -> Option<(String, String)> {
+        let _ = oid;
+        None
+    }
+    /// Takes an advisory lock until the end of the session or transaction. Answers whether it was taken, which is
+    /// always so with `wait`.
+    fn advisory_lock(&self, lock: AdvisoryLock, transaction: bool, wait: bool) -> SqlResult<bool> {
+        let _ = (lock, transaction, wait);
+        Err(proto::SqlError::unsupported("advisory locks"))
+    }
+    /// Releases an advisory lock of the session, or all of them. Answers whether it was held.
+    fn advisory_unlock(&self, lock: Option<AdvisoryLock>) -> SqlResult<bool> {
+        let _ = lock;
+        Err(proto::SqlError::unsupported("advisory locks"))
+    }
     /// Sends a cancel or terminate request to another session (`pg_cancel_backend`, `pg_terminate_backend`).
     fn signal(&self, backend_pid: i32, terminate: bool) -> bool;
     /// What the clock says: microseconds since 1970-01-01 UTC (`clock_timestamp`).
@@ -95,6 +117,17 @@ pub trait Host: Send + Sync + std::fmt::Debug {
     }
     /// Waits, ending early with an error when the statement is cancelled (`pg_sleep`).
     fn sleep(&self, microseconds: i64) -> SqlResult<()>;
+}
+
+/// What an advisory lock locks, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AdvisoryLock {
+    /// The key.
+    pub key: i64,
+    /// The key is made of two integers; such keys are apart from single ones.
+    pub pair: bool,
+    /// Others may share it.
+    pub shared: bool,
 }
 
 /// Implementation over datums. With `strict`, never called with a NULL argument.

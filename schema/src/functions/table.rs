@@ -45,6 +45,21 @@ static TABLES: &[&[Function]] = &[
     json::CONTAIN,
     json::MODIFY,
     json::STRIP,
+    system::SESSION,
+    system::CONTROL,
+    system::TYPE_OF,
+    system::FORMAT,
+    system::NAMES,
+    system::VISIBLE,
+    system::PRIVILEGES,
+    system::COLUMN_PRIVILEGES,
+    system::ROLES,
+    system::SEQUENCE,
+    system::DESCRIBE,
+    system::ASKED,
+    system::SIZES,
+    system::ADVISORY,
+    system::EXTREME,
     casts::CASTS,
     casts::FROM_TEXT,
     casts::TO_TEXT,
@@ -77,7 +92,7 @@ static AGGREGATES: &[&[Aggregate]] = &[
     aggregate::REGRESSION,
 ];
 
-static SET_FUNCTIONS: &[&[SetFunction]] = &[set::SERIES, set::LISTS, set::JSON];
+static SET_FUNCTIONS: &[&[SetFunction]] = &[set::SERIES, set::LISTS, set::JSON, system::KEYWORDS];
 
 /// A strict, immutable function.
 pub(super) const fn function(name: &'static str, args: &'static [Oid], result: Oid, eval: ScalarFn) -> Function {

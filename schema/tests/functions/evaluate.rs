@@ -62,6 +62,9 @@ fn type_name(oid: Oid) -> &'static str {
 fn convert(value: Datum, from: SqlType, to: SqlType, context: CastContext, env: &EvalContext) -> SqlResult<Datum> {
     match &value {
         Datum::Null => Ok(Datum::Null),
+        Datum::Text(text) if from.oid == Oid::UNKNOWN && matches!(to.oid, Oid::REGTYPE | Oid::REGCLASS) => {
+            functions::resolve_object(env, to.oid, text).map(Datum::Oid)
+        }
         Datum::Text(text) if from.oid == Oid::UNKNOWN => {
             parse_datum(to, text, &env.format, Now(env.transaction_time), context)
         }
