@@ -13,9 +13,11 @@
 
 mod catalog;
 mod engine;
+mod general;
 mod session;
 
 pub use engine::{Engine, EngineOptions};
+pub use general::{General, GeneralOptions};
 pub use session::{
     CancelHandle, CommandTag, CopyIn, CopyOut, Notice, Outcome, Parsed, Prepared, RowBatch, RowStream, Session,
     SessionStart, Severity, TransactionStatus,

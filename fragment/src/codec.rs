@@ -10,6 +10,8 @@ use datafusion::{
     common::Result,
     execution::TaskContext,
     logical_expr::{AggregateUDF, ScalarUDF},
+    physical_expr::PhysicalExpr,
+    physical_expr_common::physical_expr::{proto_decode::PhysicalExprDecodeCtx, proto_encode::PhysicalExprEncodeCtx},
     physical_plan::ExecutionPlan,
     prelude::SessionContext,
 };
@@ -30,6 +32,7 @@ use sharddb_schema as schema;
 use crate::{
     aggregate::{AggregateSpec, CallOrder, PgAggregate},
     error::{from_datafusion, to_datafusion},
+    logic::{Logic, LogicKind},
     registry,
     rows::ScanColumn,
     scalar::{Operation, PgScalar, SubscriptKind},
@@ -113,6 +116,40 @@ impl PhysicalExtensionCodec for FragmentCodec {
             let message = encode_scalar(function).map_err(to_datafusion)?;
             buf.extend_from_slice(&message.encode_to_vec());
         }
+        Ok(())
+    }
+
+    fn try_decode_expr(
+        &self,
+        buf: &[u8],
+        inputs: &[Arc<dyn PhysicalExpr>],
+        context: &PhysicalExprDecodeCtx<'_>,
+    ) -> Result<Arc<dyn PhysicalExpr>> {
+        let kind = match buf {
+            [0] => LogicKind::And,
+            [1] => LogicKind::Or,
+            [2] => LogicKind::Coalesce,
+            _ => return Err(to_datafusion(malformed())),
+        };
+        let first = inputs.first().ok_or_else(|| to_datafusion(malformed()))?;
+        let data_type = first.data_type(context.schema())?;
+        Ok(Arc::new(Logic::new(kind, inputs.to_vec(), data_type)))
+    }
+
+    fn try_encode_expr(
+        &self,
+        node: &Arc<dyn PhysicalExpr>,
+        buf: &mut Vec<u8>,
+        _: &PhysicalExprEncodeCtx<'_>,
+    ) -> Result<()> {
+        let Some(logic) = node.downcast_ref::<Logic>() else {
+            return datafusion::common::not_impl_err!("{node} inside a fragment");
+        };
+        buf.push(match logic.kind() {
+            LogicKind::And => 0,
+            LogicKind::Or => 1,
+            LogicKind::Coalesce => 2,
+        });
         Ok(())
     }
 

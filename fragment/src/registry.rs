@@ -8,6 +8,8 @@ use schema::{
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 
+use crate::aggregate::{FIRST, FIRST_KEY};
+
 /// The function with this key.
 pub(crate) fn function(key: &str) -> SqlResult<&'static Function> {
     functions::function_by_key(key).ok_or_else(|| SqlError::internal(format!("no function {key}")))
@@ -15,11 +17,17 @@ pub(crate) fn function(key: &str) -> SqlResult<&'static Function> {
 
 /// The aggregate with this key.
 pub(crate) fn aggregate(key: &str) -> SqlResult<&'static Aggregate> {
+    if key == FIRST_KEY {
+        return Ok(&FIRST);
+    }
     functions::aggregate_by_key(key).ok_or_else(|| SqlError::internal(format!("no aggregate {key}")))
 }
 
 /// Key of an aggregate.
 pub(crate) fn aggregate_key(aggregate: &Aggregate) -> String {
+    if std::ptr::eq(aggregate, &FIRST) {
+        return FIRST_KEY.to_owned();
+    }
     aggregate.key()
 }
 

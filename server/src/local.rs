@@ -3,10 +3,12 @@
 use std::{future::Future, pin::Pin};
 
 use bytes::Bytes;
+use fragment::{FragmentStream, FragmentTransport};
 use kv::BoxFuture;
 use meta::Meta;
 use proto::{CatalogVersion, NodeId, Timestamp, TxnId, kv as wire, meta::RangeDescriptor};
 use shard::Node;
+use sharddb_fragment as fragment;
 use sharddb_kv as kv;
 use sharddb_meta as meta;
 use sharddb_proto as proto;
@@ -18,6 +20,15 @@ pub(crate) struct LocalTransport(pub(crate) Node);
 impl kv::Transport for LocalTransport {
     fn call<'a>(&'a self, _node: NodeId, request: wire::Request) -> BoxFuture<'a, wire::Response> {
         Box::pin(self.0.execute(request))
+    }
+}
+
+/// Runs fragments at the shards of this process.
+pub(crate) struct LocalFragments(pub(crate) Node);
+
+impl FragmentTransport for LocalFragments {
+    fn fragment(&self, _node: NodeId, request: wire::Fragment) -> FragmentStream {
+        self.0.fragment(request)
     }
 }
 

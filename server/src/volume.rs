@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use fragment::FragmentTransport;
 use kv::Client;
 use meta::Meta;
 use proto::{
@@ -13,6 +14,7 @@ use raft::{
     log::{Files, LogError, LogOptions, RealFiles, SharedLog},
 };
 use shard::{Environment, Node};
+use sharddb_fragment as fragment;
 use sharddb_kv as kv;
 use sharddb_meta as meta;
 use sharddb_proto as proto;
@@ -23,7 +25,7 @@ use storage::{Engine, RocksEngine, RocksOptions};
 
 use crate::{
     clock::SystemClock,
-    local::{ClientResolver, LocalMeta, LocalOracle, LocalTransport},
+    local::{ClientResolver, LocalFragments, LocalMeta, LocalOracle, LocalTransport},
 };
 
 /// The only node of a cluster that was not joined.
@@ -117,6 +119,11 @@ impl Volume {
     /// The transactional client of this process.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Where the executor sends fragments.
+    pub fn fragments(&self) -> Arc<dyn FragmentTransport> {
+        Arc::new(LocalFragments(self.node.clone()))
     }
 
     /// The meta group.

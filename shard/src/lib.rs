@@ -23,6 +23,5 @@ mod read;
 mod replica;
 mod write;
 
-pub use fragment::{FragmentError, FragmentStream};
 pub use mvcc::{Direction, VersionCursor};
 pub use node::{Environment, Node, NodeStatistics, OpenError, Oracle, TxnResolver};

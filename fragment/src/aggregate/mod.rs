@@ -7,6 +7,7 @@
 
 mod adapter;
 mod collected;
+mod first;
 mod native;
 mod rowwise;
 
@@ -32,6 +33,8 @@ use datafusion::{
 use schema::{SqlType, functions::Aggregate};
 use sharddb_schema as schema;
 
+pub use self::first::FIRST;
+pub(crate) use self::first::FIRST_KEY;
 use self::adapter::{GroupsAdapter, SingleAdapter, SlidingAdapter};
 use crate::types::arrow_type;
 
@@ -91,12 +94,18 @@ impl AggregateSpec {
         if self.distinct || !self.order.is_empty() {
             return Box::new(collected::Collected::new(self.clone()));
         }
+        if std::ptr::eq(self.function, &raw const FIRST) {
+            return Box::new(first::First::new(self.result.oid));
+        }
         native::find(self).unwrap_or_else(|| Box::new(rowwise::Rowwise::new(self.clone())))
     }
 
     fn state_types(&self) -> Vec<DataType> {
         if self.distinct || !self.order.is_empty() {
             return vec![DataType::Binary];
+        }
+        if std::ptr::eq(self.function, &raw const FIRST) {
+            return vec![arrow_type(self.result.oid)];
         }
         native::state_types(self).unwrap_or_else(|| self.function.state.iter().map(|oid| arrow_type(*oid)).collect())
     }

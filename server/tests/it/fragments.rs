@@ -15,7 +15,7 @@ use sharddb_schema::{
     row,
 };
 use sharddb_server::Volume;
-use sharddb_shard::FragmentError;
+use sharddb_fragment::FragmentError;
 use sharddb_storage::MemoryEngine;
 
 const TABLE: &str = r#"{"oid":20000,"storage_id":77,"version":1,"schema":2200,"name":"t","owner":10,"columns":[

@@ -18,10 +18,10 @@ use datafusion::{
     physical_plan::ExecutionPlan,
     prelude::SessionConfig,
 };
-use fragment::{ScanLeaf, decode_fragment, from_datafusion};
+use fragment::{FragmentError, FragmentStream, ScanLeaf, decode_fragment, from_datafusion};
 use futures::{
     StreamExt,
-    stream::{self, BoxStream},
+    stream,
 };
 use proto::{SqlError, SqlState, Timestamp, TxnId, kv};
 use sharddb_fragment as fragment;
@@ -40,25 +40,7 @@ const BATCHES_AHEAD: usize = 2;
 /// Rows in a batch when the fragment does not say: DataFusion's own choice.
 const BATCH_ROWS: usize = 8192;
 
-/// Why a fragment gave no (more) rows.
-#[derive(Clone, Debug)]
-pub enum FragmentError {
-    /// The shard does not serve it: stale epoch, not leader and the like. Nothing was sent yet.
-    Refused(kv::failure::Kind),
-    /// It failed as a statement does.
-    Failed(SqlError),
-}
-
-impl From<SqlError> for FragmentError {
-    fn from(error: SqlError) -> Self {
-        Self::Failed(error)
-    }
-}
-
 type BatchResult = Result<RecordBatch, FragmentError>;
-
-/// Batches of a fragment.
-pub type FragmentStream = BoxStream<'static, BatchResult>;
 
 impl Node {
     /// Runs a fragment. Errors are told in the stream.

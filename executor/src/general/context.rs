@@ -1,0 +1,219 @@
+//! What a statement on the general path runs with.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use datafusion::{
+    execution::{
+        TaskContext,
+        memory_pool::FairSpillPool,
+        runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
+    },
+    prelude::SessionConfig,
+};
+use fragment::FragmentTransport;
+use kv::BoxFuture;
+use parking_lot::Mutex;
+use proto::{SqlError, SqlResult, TxnId, kv as wire};
+use schema::{Datum, TableDescriptor, functions::EvalContext};
+use sharddb_fragment as fragment;
+use sharddb_kv as kv;
+use sharddb_proto as proto;
+use sharddb_schema as schema;
+
+/// Rows in a batch: DataFusion's own choice, small enough for the cache and large enough to forget its overhead.
+const BATCH_ROWS: usize = 8192;
+
+/// Limits of the general path.
+#[derive(Clone, Debug)]
+pub struct GeneralOptions {
+    /// Memory of all statements together for sorts, hash tables and kept rows. Beyond it sorts and aggregates go to disk
+    /// and everything else fails with 53200.
+    pub memory_bytes: usize,
+    /// Where they go; the system's place for temporary files if not given.
+    pub spill_directory: Option<PathBuf>,
+    /// Partitions that one statement computes at the same time.
+    pub parallelism: usize,
+}
+
+impl Default for GeneralOptions {
+    fn default() -> Self {
+        let parallelism = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { memory_bytes: 1 << 30, spill_directory: None, parallelism }
+    }
+}
+
+/// What all statements of a process share.
+pub struct General {
+    pub(super) client: kv::Client,
+    pub(super) fragments: Arc<dyn FragmentTransport>,
+    runtime: Arc<RuntimeEnv>,
+    config: SessionConfig,
+    pub(super) parallelism: usize,
+    pub(super) traffic: Traffic,
+}
+
+/// Counts of what crossed between shards and the executor.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    rows: AtomicU64,
+    batches: AtomicU64,
+    fragments: AtomicU64,
+}
+
+impl Traffic {
+    pub(super) fn add_batch(&self, rows: usize) {
+        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+        self.batches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_fragment(&self) {
+        self.fragments.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl General {
+    /// Sets up memory and disk.
+    pub fn new(
+        client: kv::Client,
+        fragments: Arc<dyn FragmentTransport>,
+        options: &GeneralOptions,
+    ) -> SqlResult<Self> {
+        let mut runtime =
+            RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes)));
+        if let Some(directory) = &options.spill_directory {
+            runtime = runtime.with_temp_file_path(directory);
+        }
+        let runtime = runtime.build_arc().map_err(|error| fragment::from_datafusion(&error))?;
+        let parallelism = options.parallelism.max(1);
+        let config = SessionConfig::new().with_batch_size(BATCH_ROWS).with_target_partitions(parallelism);
+        Ok(Self { client, fragments, runtime, config, parallelism, traffic: Traffic::default() })
+    }
+
+    /// Rows that shards have sent to the executor since the start.
+    pub fn fragment_rows(&self) -> u64 {
+        self.traffic.rows.load(Ordering::Relaxed)
+    }
+
+    /// Batches that shards have sent to the executor since the start.
+    pub fn fragment_batches(&self) -> u64 {
+        self.traffic.batches.load(Ordering::Relaxed)
+    }
+
+    /// Fragments that were sent to shards since the start.
+    pub fn fragments_sent(&self) -> u64 {
+        self.traffic.fragments.load(Ordering::Relaxed)
+    }
+}
+
+/// Tables of the system catalog, which the executor fills.
+pub(crate) trait VirtualTables: Send + Sync {
+    /// Every row of a table, in the order of its columns.
+    fn rows<'a>(&'a self, schema: &'a str, name: &'a str) -> BoxFuture<'a, SqlResult<Vec<Vec<Datum>>>>;
+}
+
+/// What a session gives for a statement.
+pub(crate) struct RunContext {
+    /// The process's general path.
+    pub(crate) general: Arc<General>,
+    /// What functions read.
+    pub(crate) eval: Arc<EvalContext>,
+    /// The system catalog.
+    pub(crate) virtuals: Arc<dyn VirtualTables>,
+}
+
+/// A running statement. Operators that plan at run time keep it.
+pub(super) struct Statement {
+    pub(super) general: Arc<General>,
+    pub(super) eval: Arc<EvalContext>,
+    pub(super) virtuals: Arc<dyn VirtualTables>,
+    pub(super) task: Arc<TaskContext>,
+    pub(super) view: View,
+}
+
+/// What a statement sees of the data.
+pub(super) struct View {
+    /// The snapshot.
+    pub(super) read_ts: u64,
+    /// Carried by reads that may meet own intents.
+    pub(super) txn: TxnId,
+    /// Own buffered writes of each table read, by storage id, in key order.
+    overlays: HashMap<u32, Arc<Vec<wire::Write>>>,
+    /// Spans read, for SERIALIZABLE; taken over by the transaction before rows are answered.
+    pub(super) reads: Mutex<Vec<wire::Span>>,
+    _pin: Option<kv::SnapshotPin>,
+}
+
+impl View {
+    /// Takes the statement's snapshot and the own writes to these tables.
+    pub(super) async fn take(txn: &mut kv::Txn, tables: &[Arc<TableDescriptor>]) -> SqlResult<Self> {
+        let read_ts = txn.snapshot().await?.0;
+        let mut overlays = HashMap::new();
+        for table in tables {
+            let (start, end) = schema::key::table_span(table.storage_id);
+            let writes = txn.overlay(&span(start, end));
+            if !writes.is_empty() {
+                overlays.insert(table.storage_id, Arc::new(writes));
+            }
+        }
+        let id = if txn.reads_own_intents() { txn.id() } else { TxnId::default() };
+        Ok(Self { read_ts, txn: id, overlays, reads: Mutex::default(), _pin: txn.pin_snapshot() })
+    }
+
+    /// Own writes within spans of a table.
+    pub(super) fn overlay(&self, storage_id: u32, spans: &[wire::Span]) -> Vec<wire::Write> {
+        let Some(writes) = self.overlays.get(&storage_id) else { return Vec::new() };
+        let inside = |span: &wire::Span| {
+            let from = writes.partition_point(|write| write.key < span.start);
+            let to = if span.end.is_empty() { writes.len() } else { writes.partition_point(|w| w.key < span.end) };
+            &writes[from..to.max(from)]
+        };
+        spans.iter().flat_map(inside).cloned().collect()
+    }
+
+    /// Whether the transaction has written to a table without having sent it.
+    pub(super) fn has_overlay(&self, storage_id: u32) -> bool {
+        self.overlays.contains_key(&storage_id)
+    }
+
+    pub(super) fn note_read(&self, span: wire::Span) {
+        self.reads.lock().push(span);
+    }
+}
+
+impl Statement {
+    pub(super) fn new(context: &RunContext, view: View) -> Arc<Self> {
+        let general = Arc::clone(&context.general);
+        let task = TaskContext::default().with_session_config(general.config.clone()).with_runtime(general.runtime.clone());
+        Arc::new(Self {
+            general,
+            eval: Arc::clone(&context.eval),
+            virtuals: Arc::clone(&context.virtuals),
+            task: Arc::new(task),
+            view,
+        })
+    }
+}
+
+impl std::fmt::Debug for Statement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Statement").finish_non_exhaustive()
+    }
+}
+
+/// A span from its bounds.
+pub(super) fn span(start: Vec<u8>, end: Vec<u8>) -> wire::Span {
+    wire::Span { start: Bytes::from(start), end: Bytes::from(end) }
+}
+
+/// An error of DataFusion as a statement's error.
+pub(super) fn failed(error: datafusion::error::DataFusionError) -> SqlError {
+    fragment::from_datafusion(&error)
+}
