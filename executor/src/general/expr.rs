@@ -13,29 +13,7 @@ use super::ir::{Node, Rel};
 
 /// The type of an expression's value.
 pub(super) fn sql_type(expr: &Expr) -> SqlType {
-    match expr {
-        Expr::Column { sql_type, .. }
-        | Expr::Outer { sql_type, .. }
-        | Expr::Parameter { sql_type, .. }
-        | Expr::Constant { sql_type, .. }
-        | Expr::Call { sql_type, .. }
-        | Expr::Cast { sql_type, .. }
-        | Expr::Case { sql_type, .. }
-        | Expr::Coalesce { sql_type, .. }
-        | Expr::Array { sql_type, .. }
-        | Expr::Subscript { sql_type, .. }
-        | Expr::Subquery { sql_type, .. } => *sql_type,
-        Expr::And(_)
-        | Expr::Or(_)
-        | Expr::Not(_)
-        | Expr::IsNull { .. }
-        | Expr::IsBool { .. }
-        | Expr::IsDistinct { .. }
-        | Expr::InList { .. }
-        | Expr::Quantified { .. } => SqlType::new(Oid::BOOL),
-        Expr::Row(_) => SqlType::new(Oid::RECORD),
-        Expr::Default => SqlType::new(Oid::UNKNOWN),
-    }
+    expr.sql_type()
 }
 
 /// Operands of an expression, in order of evaluation.

@@ -16,7 +16,6 @@ use super::{
     RunContext,
     context::{Statement, View, failed, span},
     convert::{Converted, convert},
-    expr::rewrite_rel,
     ir::{Node, Rel},
     lower::{self, Scope},
     optimize,

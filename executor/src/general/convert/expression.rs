@@ -77,7 +77,7 @@ impl Converter<'_> {
         Ok(converted)
     }
 
-    /// Parameters become constants, depths of outer columns those of the tree.
+    /// Parameters become constants.
     fn bind(&self, expr: &mut Expr) -> SqlResult<()> {
         match expr {
             Expr::Parameter { index, sql_type } => {
@@ -85,7 +85,6 @@ impl Converter<'_> {
                 let value = value.ok_or_else(|| SqlError::internal("a parameter has no value"))?;
                 *expr = Expr::Constant { value, sql_type: *sql_type };
             }
-            Expr::Outer { depth, .. } => *depth = self.outer_depth(*depth)?,
             Expr::Default => return Err(SqlError::internal("DEFAULT inside a query")),
             other => {
                 for child in children_mut(other) {
@@ -167,7 +166,7 @@ impl Converter<'_> {
                 CallKind::Compare { inputs: self.exprs(inputs, calls)?, operators: operators.clone(), all: true }
             }
         };
-        let rel = self.query(query, true)?.visible_only();
+        let rel = self.query(query)?.visible_only();
         let guard = (!calls.guards.is_empty()).then(|| conjunction(calls.guards.clone()));
         Ok(calls.push(Call { kind, rel, sql_type, guard }))
     }

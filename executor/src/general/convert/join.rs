@@ -6,12 +6,13 @@ use sharddb_planner as planner;
 use sharddb_proto as proto;
 
 use super::{
-    Converter, Level, Rows,
+    Converter, Rows,
     expression::{Calls, has_subquery},
+    relation::remove_level,
 };
 use crate::general::{
-    expr::{any, collect_columns, columns_of, conjuncts, outer_columns, remap, rewrite_outer, substitute},
-    ir::{Call, CallKind, Join, Node, Rel},
+    expr::{collect_columns, conjuncts, outer_columns, remap, rewrite, rewrite_outer},
+    ir::{Call, Join, Node, Rel},
 };
 
 impl Converter<'_> {
@@ -27,6 +28,10 @@ impl Converter<'_> {
             return self.lateral(left, right, kind, on);
         }
         let right = self.relation(right)?;
+        self.join_rows(left, right, kind, on)
+    }
+
+    fn join_rows(&mut self, left: Rows, right: Rows, kind: JoinKind, on: Option<&Expr>) -> SqlResult<Rows> {
         let mut conditions = Vec::new();
         if let Some(on) = on {
             conjuncts(on.clone(), &mut conditions);
@@ -93,7 +98,24 @@ impl Converter<'_> {
         Ok(arrangement.finish(joined.select(&kept)))
     }
 
+    /// A join whose right side may look at the left row.
     fn lateral(&mut self, left: Rows, right: &Relation, kind: JoinKind, on: Option<&Expr>) -> SqlResult<Rows> {
+        if let Relation::Function { args, .. } = right
+            && kind == JoinKind::Inner
+            && on.is_none()
+            && !args.iter().any(has_subquery)
+        {
+            return self.lateral_function(left, right);
+        }
+        let mut right = match right {
+            Relation::Derived { query, .. } => self.query(query)?,
+            Relation::Function { .. } => Rows::plain(self.function_over(right, Rel::unit())?),
+            _ => return Err(SqlError::internal("no lateral relation")),
+        };
+        if outer_columns(&mut right.rel).is_empty() {
+            remove_level(&mut right.rel);
+            return self.join_rows(left, right, kind, on);
+        }
         let outer = match kind {
             JoinKind::Inner => false,
             JoinKind::Left => true,
@@ -101,34 +123,13 @@ impl Converter<'_> {
                 return Err(SqlError::internal("the nullable side of a join is lateral"));
             }
         };
-        if let Relation::Function { args, .. } = right
-            && !outer
-            && on.is_none()
-            && !args.iter().any(has_subquery)
-        {
-            return self.lateral_function(left, right);
-        }
-        let visible = left.visible();
-        self.levels.push(Level { row: true, arguments: true, ctes: Vec::new() });
-        let converted = match right {
-            Relation::Derived { query, .. } => {
-                self.levels.pop();
-                let converted = self.query(query, true);
-                self.levels.push(Level { row: true, arguments: true, ctes: Vec::new() });
-                converted
-            }
-            other => self.relation(other),
-        };
-        self.levels.pop();
-        let right = converted?;
         let arrangement = Arrangement::of(&left, &right);
-        debug_assert_eq!(arrangement.left_visible, visible, "lateral columns are visible ones");
         let mut conditions = Vec::new();
         if let Some(on) = on {
             conjuncts(on.clone(), &mut conditions);
         }
-        let mut on = conditions.iter().map(|expr| self.plain(expr, "the condition of a LATERAL join"));
-        let mut on = on.by_ref().collect::<SqlResult<Vec<_>>>()?;
+        let on = conditions.iter().map(|expr| self.plain(expr, "the condition of a LATERAL join"));
+        let mut on = on.collect::<SqlResult<Vec<_>>>()?;
         on.iter_mut().for_each(|expr| arrangement.move_columns(expr));
         let mut columns = left.rel.columns.clone();
         columns.extend(right.rel.columns.iter().cloned());
@@ -141,10 +142,7 @@ impl Converter<'_> {
         let keys = left.keys.clone();
         let visible = left.visible();
         let arity = left.rel.arity();
-        self.levels.push(Level { row: true, arguments: true, ctes: Vec::new() });
-        let converted = self.function_over(right, left.rel);
-        self.levels.pop();
-        let mut rel = converted?;
+        let mut rel = self.function_over(right, left.rel)?;
         pull_down(&mut rel);
         let order: Vec<usize> = (0..visible).chain(arity..rel.arity()).chain(visible..arity).collect();
         Ok(Rows { rel: rel.select(&order), keys })
@@ -158,7 +156,7 @@ fn pull_down(rel: &mut Rel) {
         _ => rel,
     };
     for expr in rel.exprs_mut() {
-        crate::general::expr::rewrite(expr, &mut |node| match node {
+        rewrite(expr, &mut |node| match node {
             Expr::Outer { depth: 1, index, sql_type } => *node = Expr::Column { index: *index, sql_type: *sql_type },
             Expr::Outer { depth, .. } => *depth -= 1,
             _ => {}
@@ -168,13 +166,7 @@ fn pull_down(rel: &mut Rel) {
 
 /// Whether the right side of a join may look at the left row.
 fn is_lateral(right: &Relation) -> bool {
-    match right {
-        Relation::Derived { lateral, .. } => *lateral,
-        Relation::Function { args, .. } => {
-            args.iter().any(|arg| any(arg, &mut |node| matches!(node, Expr::Outer { .. } | Expr::Subquery { .. })))
-        }
-        _ => false,
-    }
+    matches!(right, Relation::Derived { lateral: true, .. } | Relation::Function { .. })
 }
 
 /// Where columns of a bound join condition are: hidden columns lie between those of the two sides.

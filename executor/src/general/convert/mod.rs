@@ -24,17 +24,8 @@ pub(super) struct Converter<'a> {
     /// `TableScan::reference` of the tables whose row keys are wanted.
     keys: &'a [usize],
     next_shared: usize,
-    /// Queries around the present place, innermost last.
-    levels: Vec<Level>,
-}
-
-/// One query around the present place.
-struct Level {
-    /// Whether its row can be referred to: it was entered as a subquery expression or LATERAL.
-    row: bool,
-    /// Not a query but the arguments of a function in FROM, which see their left neighbours as an outer row.
-    arguments: bool,
-    ctes: Vec<CteEntry>,
+    /// WITH queries of the queries around the present place, innermost last.
+    levels: Vec<Vec<CteEntry>>,
 }
 
 struct CteEntry {
@@ -76,14 +67,13 @@ pub(super) struct Converted {
 /// Converts a query.
 pub(super) fn convert(query: &Query, params: &[Datum], keys: &[usize]) -> SqlResult<Converted> {
     let mut converter = Converter { params, keys, next_shared: 0, levels: Vec::new() };
-    let Rows { rel, keys } = converter.query(query, false)?;
+    let Rows { rel, keys } = converter.query(query)?;
     Ok(Converted { rel: sharing::simplify(rel), keys })
 }
 
 impl Converter<'_> {
-    /// A query; with `row`, its depth-1 outer columns are those of an enclosing row.
-    fn query(&mut self, query: &Query, row: bool) -> SqlResult<Rows> {
-        self.levels.push(Level { row, arguments: false, ctes: Vec::new() });
+    fn query(&mut self, query: &Query) -> SqlResult<Rows> {
+        self.levels.push(Vec::new());
         let converted = self.query_inside(query);
         self.levels.pop();
         converted
@@ -105,15 +95,15 @@ impl Converter<'_> {
     fn cte(&mut self, cte: &plan::Cte) -> SqlResult<(usize, Rel)> {
         let id = self.next_shared();
         let columns = columns_of(&cte.fields);
-        let first = self.query(&cte.query, false)?.visible_only();
+        let first = self.query(&cte.query)?.visible_only();
         let rel = match &cte.recursive {
             None => first,
             Some(step) => {
                 // The recursive term sees the rows of the last round under a number of their own.
                 let round = self.next_shared();
                 self.add_cte(CteEntry { id: round, columns: columns.clone() })?;
-                let step = self.query(step, false).map(Rows::visible_only);
-                self.levels.last_mut().map(|level| level.ctes.pop());
+                let step = self.query(step).map(Rows::visible_only);
+                self.levels.last_mut().map(Vec::pop);
                 let node = Node::Recursive {
                     id: round,
                     first: Box::new(first),
@@ -129,7 +119,7 @@ impl Converter<'_> {
 
     fn add_cte(&mut self, entry: CteEntry) -> SqlResult<()> {
         let level = self.levels.last_mut().ok_or_else(|| SqlError::internal("a WITH query outside of a query"))?;
-        level.ctes.push(entry);
+        level.push(entry);
         Ok(())
     }
 
@@ -140,19 +130,9 @@ impl Converter<'_> {
 
     /// The WITH query that a reference means.
     fn cte_entry(&self, depth: usize, index: usize) -> SqlResult<&CteEntry> {
-        let level = self.levels.iter().rev().filter(|level| !level.arguments).nth(depth);
-        let entry = level.and_then(|level| level.ctes.get(index));
+        let level = self.levels.iter().rev().nth(depth);
+        let entry = level.and_then(|level| level.get(index));
         entry.ok_or_else(|| SqlError::internal("a reference to an unknown WITH query"))
-    }
-
-    /// The depth of an outer column in the tree, where only levels with a row count.
-    fn outer_depth(&self, depth: usize) -> SqlResult<usize> {
-        let unknown = || SqlError::internal("a reference to the row of a query that has none");
-        let first = self.levels.len().checked_sub(depth).ok_or_else(unknown)?;
-        if depth == 0 || !self.levels[first].row {
-            return Err(unknown());
-        }
-        Ok(self.levels[first..].iter().filter(|level| level.row).count())
     }
 }
 

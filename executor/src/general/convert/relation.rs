@@ -2,10 +2,8 @@
 
 use planner::plan::{self, AggregateCall, Expr, Field, Relation, SetOperator, SortKey, TableScan, WindowCall};
 use proto::{SqlError, SqlResult};
-use schema::SqlType;
 use sharddb_planner as planner;
 use sharddb_proto as proto;
-use sharddb_schema as schema;
 
 use super::{
     Converter, Rows, columns_of,
@@ -13,7 +11,7 @@ use super::{
     key_column,
 };
 use crate::general::{
-    expr::conjuncts,
+    expr::{conjuncts, rewrite_outer},
     ir::{self, Column, Node, Rel, Scan, SetCall},
 };
 
@@ -33,7 +31,7 @@ impl Converter<'_> {
                 let node = Node::Virtual { schema: schema.clone(), name: name.clone() };
                 Ok(Rows::plain(Rel::new(node, columns_of(fields))))
             }
-            Relation::Derived { query, .. } => self.query(query, false),
+            Relation::Derived { query, lateral } => self.derived(query, *lateral),
             Relation::Join { left, right, kind, on } => self.join(left, right, *kind, on.as_ref()),
             Relation::Filter { input, condition } => {
                 let input = self.relation(input)?;
@@ -88,9 +86,20 @@ impl Converter<'_> {
         Ok(Rows::plain(all.unwrap_or_else(|| Rel::empty(columns))))
     }
 
-    /// A function without left neighbours, or one that does not look at them.
+    /// A subquery in FROM that does not look at its left neighbours.
+    fn derived(&mut self, query: &plan::Query, lateral: bool) -> SqlResult<Rows> {
+        let mut rows = self.query(query)?;
+        if lateral {
+            remove_level(&mut rows.rel);
+        }
+        Ok(rows)
+    }
+
+    /// A function that does not look at its left neighbours.
     fn function(&mut self, relation: &Relation) -> SqlResult<Rows> {
-        Ok(Rows::plain(self.function_over(relation, Rel::unit())?))
+        let mut rel = self.function_over(relation, Rel::unit())?;
+        remove_level(&mut rel);
+        Ok(Rows::plain(rel))
     }
 
     /// Calls a function of FROM for each row of an input.
@@ -267,11 +276,19 @@ impl Converter<'_> {
     }
 }
 
+/// Outer columns of a relation that stood for a row of its own and reads none of its columns.
+pub(super) fn remove_level(rel: &mut Rel) {
+    rewrite_outer(rel, &mut |node, depth| {
+        if let Expr::Outer { depth: raw, .. } = node
+            && depth > 1
+        {
+            *raw -= 1;
+        }
+    });
+}
+
 /// A set operation, output columns named.
 pub(super) fn set_operation(operator: SetOperator, all: bool, left: Rel, right: Rel, columns: Vec<Column>) -> Rel {
     let node = Node::SetOperation { operator, all, left: Box::new(left), right: Box::new(right) };
     Rel::new(node, columns)
 }
-
-/// Type of a condition.
-pub(super) const BOOL: SqlType = SqlType::new(schema::Oid::BOOL);

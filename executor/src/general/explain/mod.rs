@@ -19,9 +19,9 @@ pub(super) struct Note {
     /// Lines below it.
     pub(super) details: Vec<String>,
     /// Said before the operator: InitPlan, SubPlan, CTE, Fragment.
-    label: Option<&'static str>,
+    pub(super) label: Option<&'static str>,
     /// Where rows and time are counted.
-    plan: Option<Arc<dyn ExecutionPlan>>,
+    pub(super) plan: Option<Arc<dyn ExecutionPlan>>,
     pub(super) children: Vec<Note>,
 }
 
