@@ -81,13 +81,8 @@ impl Traffic {
 
 impl General {
     /// Sets up memory and disk.
-    pub fn new(
-        client: kv::Client,
-        fragments: Arc<dyn FragmentTransport>,
-        options: &GeneralOptions,
-    ) -> SqlResult<Self> {
-        let mut runtime =
-            RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes)));
+    pub fn new(client: kv::Client, fragments: Arc<dyn FragmentTransport>, options: &GeneralOptions) -> SqlResult<Self> {
+        let mut runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes)));
         if let Some(directory) = &options.spill_directory {
             runtime = runtime.with_temp_file_path(directory);
         }
@@ -191,7 +186,8 @@ impl View {
 impl Statement {
     pub(super) fn new(context: &RunContext, view: View) -> Arc<Self> {
         let general = Arc::clone(&context.general);
-        let task = TaskContext::default().with_session_config(general.config.clone()).with_runtime(general.runtime.clone());
+        let task =
+            TaskContext::default().with_session_config(general.config.clone()).with_runtime(general.runtime.clone());
         Arc::new(Self {
             general,
             eval: Arc::clone(&context.eval),

@@ -68,7 +68,8 @@ pub(super) fn children_mut(expr: &mut Expr) -> Vec<&mut Expr> {
         Expr::Quantified { input, array, .. } => vec![input, array],
         Expr::Array { elements, .. } => elements.iter_mut().collect(),
         Expr::Subscript { array, indexes, .. } => {
-            let bounds = indexes.iter_mut().flat_map(|(lower, upper)| lower.iter_mut().chain(upper.iter_mut().flatten()));
+            let bounds =
+                indexes.iter_mut().flat_map(|(lower, upper)| lower.iter_mut().chain(upper.iter_mut().flatten()));
             [&mut **array].into_iter().chain(bounds).collect()
         }
     }

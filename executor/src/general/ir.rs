@@ -41,27 +41,80 @@ pub(super) enum Node {
     /// A WITH query of the nearest `With` or `Recursive` that defines this number.
     Shared(usize),
     /// Relations computed at most once, and what reads them. Later ones may read earlier ones.
-    With { shared: Vec<(usize, Rel)>, body: Box<Rel> },
+    With {
+        shared: Vec<(usize, Rel)>,
+        body: Box<Rel>,
+    },
     /// WITH RECURSIVE: `step` reads the rows of the last round as `Shared(id)`.
-    Recursive { id: usize, first: Box<Rel>, step: Box<Rel>, distinct: bool },
+    Recursive {
+        id: usize,
+        first: Box<Rel>,
+        step: Box<Rel>,
+        distinct: bool,
+    },
     /// A table of the system catalog, filled by the executor.
-    Virtual { schema: String, name: String },
-    Join { kind: Join, left: Box<Rel>, right: Box<Rel>, on: Vec<Expr> },
+    Virtual {
+        schema: String,
+        name: String,
+    },
+    Join {
+        kind: Join,
+        left: Box<Rel>,
+        right: Box<Rel>,
+        on: Vec<Expr>,
+    },
     /// `right` is computed for each left row; with `outer`, left rows without a match are kept.
-    Lateral { left: Box<Rel>, right: Box<Rel>, outer: bool, on: Vec<Expr> },
+    Lateral {
+        left: Box<Rel>,
+        right: Box<Rel>,
+        outer: bool,
+        on: Vec<Expr>,
+    },
     /// Adds one column for each call, whose subquery may refer to the input's row.
-    Apply { input: Box<Rel>, calls: Vec<Call> },
-    Filter { input: Box<Rel>, conditions: Vec<Expr> },
-    Project { input: Box<Rel>, exprs: Vec<Expr> },
+    Apply {
+        input: Box<Rel>,
+        calls: Vec<Call>,
+    },
+    Filter {
+        input: Box<Rel>,
+        conditions: Vec<Expr>,
+    },
+    Project {
+        input: Box<Rel>,
+        exprs: Vec<Expr>,
+    },
     /// Set-returning functions in step: the input's columns, the functions', then the row number.
-    ProjectSet { input: Box<Rel>, functions: Vec<SetCall>, ordinality: bool },
+    ProjectSet {
+        input: Box<Rel>,
+        functions: Vec<SetCall>,
+        ordinality: bool,
+    },
     Aggregate(Box<Aggregate>),
-    Window { input: Box<Rel>, calls: Vec<WindowCall> },
+    Window {
+        input: Box<Rel>,
+        calls: Vec<WindowCall>,
+    },
     /// The first row of each value of `on`, or of the whole row, in input order if that matters.
-    Distinct { input: Box<Rel>, on: Vec<Expr> },
-    Sort { input: Box<Rel>, keys: Vec<SortKey> },
-    Limit { input: Box<Rel>, limit: Option<Expr>, offset: Option<Expr>, ties: Option<Vec<SortKey>> },
-    SetOperation { operator: SetOperator, all: bool, left: Box<Rel>, right: Box<Rel> },
+    Distinct {
+        input: Box<Rel>,
+        on: Vec<Expr>,
+    },
+    Sort {
+        input: Box<Rel>,
+        keys: Vec<SortKey>,
+    },
+    Limit {
+        input: Box<Rel>,
+        limit: Option<Expr>,
+        offset: Option<Expr>,
+        ties: Option<Vec<SortKey>>,
+    },
+    SetOperation {
+        operator: SetOperator,
+        all: bool,
+        left: Box<Rel>,
+        right: Box<Rel>,
+    },
 }
 
 /// Join kinds. Semi and anti joins have the left columns only.
@@ -122,7 +175,11 @@ pub(super) enum CallKind {
     Array,
     Exists,
     /// `inputs op ANY / ALL (subquery)`. Inputs are over the input's columns and the earlier calls' columns.
-    Compare { inputs: Vec<Expr>, operators: Vec<&'static functions::Function>, all: bool },
+    Compare {
+        inputs: Vec<Expr>,
+        operators: Vec<&'static functions::Function>,
+        all: bool,
+    },
 }
 
 impl Column {
@@ -206,12 +263,9 @@ impl Rel {
     /// Its inputs without subqueries of calls.
     pub(super) fn inputs(&self) -> Vec<&Rel> {
         match &self.node {
-            Node::Unit
-            | Node::Empty
-            | Node::Scan(_)
-            | Node::Values(_)
-            | Node::Shared(_)
-            | Node::Virtual { .. } => Vec::new(),
+            Node::Unit | Node::Empty | Node::Scan(_) | Node::Values(_) | Node::Shared(_) | Node::Virtual { .. } => {
+                Vec::new()
+            }
             Node::With { shared, body } => shared.iter().map(|(_, rel)| rel).chain([&**body]).collect(),
             Node::Recursive { first, step, .. } => vec![first, step],
             Node::Join { left, right, .. }
@@ -232,12 +286,9 @@ impl Rel {
     /// The same, to change.
     pub(super) fn inputs_mut(&mut self) -> Vec<&mut Rel> {
         match &mut self.node {
-            Node::Unit
-            | Node::Empty
-            | Node::Scan(_)
-            | Node::Values(_)
-            | Node::Shared(_)
-            | Node::Virtual { .. } => Vec::new(),
+            Node::Unit | Node::Empty | Node::Scan(_) | Node::Values(_) | Node::Shared(_) | Node::Virtual { .. } => {
+                Vec::new()
+            }
             Node::With { shared, body } => shared.iter_mut().map(|(_, rel)| rel).chain([&mut **body]).collect(),
             Node::Recursive { first, step, .. } => vec![first, step],
             Node::Join { left, right, .. }

@@ -32,12 +32,7 @@ pub(crate) struct Rows {
 }
 
 /// Starts a query at the snapshot of the transaction's present statement.
-pub(crate) async fn run(
-    query: &Query,
-    params: &[Datum],
-    txn: &mut kv::Txn,
-    context: &RunContext,
-) -> SqlResult<Rows> {
+pub(crate) async fn run(query: &Query, params: &[Datum], txn: &mut kv::Txn, context: &RunContext) -> SqlResult<Rows> {
     run_with_keys(query, params, &[], txn, context).await
 }
 

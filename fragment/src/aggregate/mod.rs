@@ -33,9 +33,9 @@ use datafusion::{
 use schema::{SqlType, functions::Aggregate};
 use sharddb_schema as schema;
 
+use self::adapter::{GroupsAdapter, SingleAdapter, SlidingAdapter};
 pub use self::first::FIRST;
 pub(crate) use self::first::FIRST_KEY;
-use self::adapter::{GroupsAdapter, SingleAdapter, SlidingAdapter};
 use crate::types::arrow_type;
 
 /// The states of one aggregate for many groups.

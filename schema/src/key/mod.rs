@@ -13,6 +13,7 @@
 //! Does not: decode keys; a row's value holds all its columns and an index entry's value the primary key.
 
 mod bounds;
+mod composite;
 mod hash;
 mod ordered;
 

@@ -7,6 +7,7 @@
 use proto::{SqlError, SqlResult};
 use sharddb_proto as proto;
 
+use super::composite;
 use crate::{Datum, IndexColumn, Oid, SqlType};
 
 /// Marker of a NULL that sorts first.
@@ -123,13 +124,19 @@ fn write_other(value: &Datum, out: &mut Vec<u8>) -> SqlResult<()> {
         Datum::Time(v) | Datum::Timestamp(v) | Datum::TimestampTz(v) => out.extend_from_slice(&int_bytes(*v)),
         Datum::Uuid(v) => out.extend_from_slice(v),
         Datum::Oid(v) => out.extend_from_slice(&v.to_be_bytes()),
+        Datum::Numeric(v) => composite::write_numeric(v, out),
+        Datum::Interval(v) => composite::write_interval(v, out),
+        Datum::TimeTz(micros, west) => composite::write_timetz(*micros, *west, out),
+        Datum::Jsonb(v) => composite::write_jsonb(v, out)?,
+        Datum::Array(v) => composite::write_array(v, out)?,
+        Datum::Record(v) => composite::write_record(v, out)?,
         _ => return Err(SqlError::unsupported("a key over a column of this type")),
     }
     Ok(())
 }
 
 /// Bytes with 0 as (0, 255), ended by (0, 1): prefix-free, and shorter strings sort first.
-fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+pub(super) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     let mut rest = bytes;
     while let Some(at) = rest.iter().position(|byte| *byte == 0) {
         out.extend_from_slice(&rest[..=at]);

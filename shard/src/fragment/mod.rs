@@ -19,10 +19,7 @@ use datafusion::{
     prelude::SessionConfig,
 };
 use fragment::{FragmentError, FragmentStream, ScanLeaf, decode_fragment, from_datafusion};
-use futures::{
-    StreamExt,
-    stream,
-};
+use futures::{StreamExt, stream};
 use proto::{SqlError, SqlState, Timestamp, TxnId, kv};
 use sharddb_fragment as fragment;
 use sharddb_proto as proto;

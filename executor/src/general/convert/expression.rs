@@ -65,7 +65,11 @@ impl Converter<'_> {
     pub(super) fn plain(&mut self, expr: &Expr, place: &str) -> SqlResult<Expr> {
         let mut calls = Calls::behind(0);
         let converted = self.expr(expr, &mut calls)?;
-        if calls.calls.is_empty() { Ok(converted) } else { Err(SqlError::unsupported(format!("a subquery in {place}"))) }
+        if calls.calls.is_empty() {
+            Ok(converted)
+        } else {
+            Err(SqlError::unsupported(format!("a subquery in {place}")))
+        }
     }
 
     pub(super) fn expr(&mut self, expr: &Expr, calls: &mut Calls) -> SqlResult<Expr> {

@@ -107,7 +107,6 @@ fn call(function: &Function, args: &[Expr], columns: &[Column]) -> String {
     }
 }
 
-
 fn subscript(array: &Expr, indexes: &[(Option<Expr>, Option<Option<Expr>>)], columns: &[Column]) -> String {
     let bound = |expr: &Option<Expr>| expr.as_ref().map(|expr| deparse(expr, columns)).unwrap_or_default();
     let index = |(lower, upper): &(Option<Expr>, Option<Option<Expr>>)| match upper {

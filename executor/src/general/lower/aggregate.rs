@@ -163,7 +163,8 @@ impl Lower<'_> {
         let exprs = self.exprs(&schema);
         let on = if on.is_empty() { input.all_columns() } else { on.to_vec() };
         let keys = on.iter().map(|expr| exprs.key(expr)).collect::<SqlResult<Vec<_>>>()?;
-        let plan: Arc<dyn ExecutionPlan> = Arc::new(OperatorExec::new(Dedup { keys }, vec![lowered.plan], Arc::clone(&schema)));
+        let plan: Arc<dyn ExecutionPlan> =
+            Arc::new(OperatorExec::new(Dedup { keys }, vec![lowered.plan], Arc::clone(&schema)));
         let note = self.note(|| {
             let detail = format!("Key: {}", list(&on, input));
             Note::titled("Unique").detail(detail).metered(&plan).with_child(lowered.note)

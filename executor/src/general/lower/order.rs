@@ -141,7 +141,9 @@ impl Lower<'_> {
         })?;
         let input = match limited {
             // A sorted fragment has its limit already.
-            Some(_) if input.plan.downcast_ref::<ShardScanExec>().is_some_and(|scan| scan.fragment().fetch().is_some()) => {
+            Some(_)
+                if input.plan.downcast_ref::<ShardScanExec>().is_some_and(|scan| scan.fragment().fetch().is_some()) =>
+            {
                 input
             }
             Some(plan) => {
@@ -157,13 +159,21 @@ impl Lower<'_> {
         Ok(Lowered { plan, note: input.note })
     }
 
-    fn limit_ties(&self, input: &Rel, skip: usize, fetch: usize, keys: &[SortKey], scope: &Scope) -> SqlResult<Lowered> {
+    fn limit_ties(
+        &self,
+        input: &Rel,
+        skip: usize,
+        fetch: usize,
+        keys: &[SortKey],
+        scope: &Scope,
+    ) -> SqlResult<Lowered> {
         let lowered = self.single_rel(input, scope)?;
         let schema = lowered.plan.schema();
         let exprs = self.exprs(&schema);
         let keys = keys.iter().map(|key| exprs.key(&key.expr)).collect::<SqlResult<Vec<_>>>()?;
         let operator = LimitTies { skip, fetch, keys };
-        let plan: Arc<dyn ExecutionPlan> = Arc::new(OperatorExec::new(operator, vec![lowered.plan], Arc::clone(&schema)));
+        let plan: Arc<dyn ExecutionPlan> =
+            Arc::new(OperatorExec::new(operator, vec![lowered.plan], Arc::clone(&schema)));
         let note = self.note(|| Note::titled("Limit").metered(&plan).with_child(lowered.note));
         Ok(Lowered { plan, note })
     }

@@ -16,7 +16,7 @@ use crate::general::{
     explain::{Note, deparse, deparse_all},
     expr::{conjunction, is_immutable, sql_type},
     ir::{Call, CallKind, Node, Rel, SetCall},
-    operators::{Apply, Ask, Lateral, OperatorExec, ProjectSet, SetFunctionCall, SubqueryColumn, Subplan},
+    operators::{Apply, Ask, Lateral, OperatorExec, ProjectSet, SetFunctionCall, Subplan, SubqueryColumn},
 };
 
 impl Lower<'_> {
@@ -90,10 +90,16 @@ impl Lower<'_> {
             let function = find_set_function(&call.name, &arg_types)?;
             let result = rel.columns[column..column + call.width].iter().map(|column| column.sql_type.oid).collect();
             column += call.width;
-            calls.push(SetFunctionCall { function, args: self.exprs(&schema).lower_all(&call.args)?, arg_types, result });
+            calls.push(SetFunctionCall {
+                function,
+                args: self.exprs(&schema).lower_all(&call.args)?,
+                arg_types,
+                result,
+            });
         }
         let operator = ProjectSet { statement: Arc::clone(self.statement), calls: Arc::new(calls), ordinality };
-        let plan: Arc<dyn ExecutionPlan> = Arc::new(OperatorExec::new(operator, vec![lowered.plan], schema_of(&rel.columns)));
+        let plan: Arc<dyn ExecutionPlan> =
+            Arc::new(OperatorExec::new(operator, vec![lowered.plan], schema_of(&rel.columns)));
         let note = self.note(|| match (&input.node, functions) {
             (Node::Unit, [call]) => Note::titled(format!("Function Scan on {}", call.name)).metered(&plan),
             _ => Note::titled("ProjectSet").metered(&plan).with_child(lowered.note),
@@ -147,7 +153,8 @@ impl Lower<'_> {
             });
         }
         let operator = Apply { statement: Arc::clone(self.statement), columns: Arc::new(columns) };
-        let plan: Arc<dyn ExecutionPlan> = Arc::new(OperatorExec::new(operator, vec![lowered.plan], Arc::clone(&schema)));
+        let plan: Arc<dyn ExecutionPlan> =
+            Arc::new(OperatorExec::new(operator, vec![lowered.plan], Arc::clone(&schema)));
         let note = self.note(|| {
             let mut note = Note::titled("Subqueries").metered(&plan).with_child(lowered.note);
             note.children.extend(notes);
@@ -175,7 +182,8 @@ impl Lower<'_> {
             right_types: Self::types(right),
         };
         let right_note = self.subquery_note(right, scope)?;
-        let plan: Arc<dyn ExecutionPlan> = Arc::new(OperatorExec::new(operator, vec![single(lowered.plan)], Arc::clone(&schema)));
+        let plan: Arc<dyn ExecutionPlan> =
+            Arc::new(OperatorExec::new(operator, vec![single(lowered.plan)], Arc::clone(&schema)));
         let note = self.note(|| {
             let mut note = Note::titled(if outer { "Nested Loop Left Join" } else { "Nested Loop" }).metered(&plan);
             note.details.extend(on.iter().map(|on| format!("Join Filter: {}", deparse(on, &rel.columns))));

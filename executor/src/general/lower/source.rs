@@ -63,11 +63,15 @@ impl Lower<'_> {
         let shards = partitions.len();
         let shard_scan = ShardScan { storage_id: table.storage_id, partitions };
         let leaf = Arc::new(ScanLeaf::new(Arc::new(spec)));
-        let plan: Arc<dyn ExecutionPlan> = Arc::new(ShardScanExec::new(Arc::clone(self.statement), Arc::new(shard_scan), leaf));
+        let plan: Arc<dyn ExecutionPlan> =
+            Arc::new(ShardScanExec::new(Arc::clone(self.statement), Arc::new(shard_scan), leaf));
         let note = self.note(|| {
             let mut leaf = Note::titled(format!("Scan on {}", scan_name(scan)));
             leaf.details.extend(access.describe(scan));
-            Note::titled("Gather").detail(format!("Shards: {shards}")).metered(&plan).with_child(leaf.labelled("Fragment"))
+            Note::titled("Gather")
+                .detail(format!("Shards: {shards}"))
+                .metered(&plan)
+                .with_child(leaf.labelled("Fragment"))
         });
         Ok(Lowered { plan, note })
     }
@@ -100,7 +104,8 @@ impl Lower<'_> {
 
     pub(super) fn shared(&self, rel: &Rel, id: usize, scope: &Scope) -> SqlResult<Lowered> {
         let shared = scope.get(id)?;
-        let plan: Arc<dyn ExecutionPlan> = Arc::new(OperatorExec::new(SharedScan(Arc::clone(shared)), Vec::new(), schema_of(&rel.columns)));
+        let plan: Arc<dyn ExecutionPlan> =
+            Arc::new(OperatorExec::new(SharedScan(Arc::clone(shared)), Vec::new(), schema_of(&rel.columns)));
         Ok(Lowered { note: self.note(|| Note::titled("CTE Scan").metered(&plan)), plan })
     }
 
@@ -145,8 +150,8 @@ impl Lower<'_> {
             distinct,
         };
         let plan: Arc<dyn ExecutionPlan> = Arc::new(OperatorExec::new(operator, vec![input.plan], schema));
-        let note = self
-            .note(|| Note::titled("Recursive Union").metered(&plan).with_child(input.note).with_child(step_note));
+        let note =
+            self.note(|| Note::titled("Recursive Union").metered(&plan).with_child(input.note).with_child(step_note));
         Ok(Lowered { plan, note })
     }
 

@@ -179,9 +179,8 @@ impl Run {
         let rows = batch.num_rows();
         let guard = column.guard.as_ref().map(|guard| guard.evaluate(batch).and_then(|value| value.into_array(rows)));
         let guard = guard.transpose().map_err(failed)?;
-        let asked = |row: usize| {
-            guard.as_ref().is_none_or(|guard| guard.is_valid(row) && guard.as_boolean().value(row))
-        };
+        let asked =
+            |row: usize| guard.as_ref().is_none_or(|guard| guard.is_valid(row) && guard.as_boolean().value(row));
         let inputs = column.ask.inputs(batch)?;
         let outer = column.plan.outer_rows(batch)?;
         let mut builder = ColumnBuilder::new(column.sql_type.oid, rows);
@@ -270,10 +269,7 @@ async fn has_row(rows: &mut SendableRecordBatchStream) -> SqlResult<bool> {
 }
 
 /// The one value of the one row; NULL for none.
-pub(in crate::general) async fn single_value(
-    rows: &mut SendableRecordBatchStream,
-    types: &[Oid],
-) -> SqlResult<Datum> {
+pub(in crate::general) async fn single_value(rows: &mut SendableRecordBatchStream, types: &[Oid]) -> SqlResult<Datum> {
     let mut value = None;
     while let Some(batch) = rows.next().await {
         for mut row in batch_rows(types, &batch.map_err(failed)?)? {

@@ -20,11 +20,7 @@ use sharddb_fragment as fragment;
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 
-use super::{
-    Inputs, Operator,
-    dedup::evaluate,
-    rows::batch,
-};
+use super::{Inputs, Operator, dedup::evaluate, rows::batch};
 use crate::general::context::{Statement, failed};
 
 /// A function call, lowered.

@@ -37,11 +37,8 @@ impl Operator for ValuesRows {
     fn open(&self, inputs: Inputs) -> SqlResult<SendableRecordBatchStream> {
         let schema = Arc::clone(&inputs.schema);
         let unit = unit_batch()?;
-        let chunks: Vec<Vec<usize>> = (0..self.rows.len())
-            .collect::<Vec<_>>()
-            .chunks(inputs.batch_rows())
-            .map(<[usize]>::to_vec)
-            .collect();
+        let chunks: Vec<Vec<usize>> =
+            (0..self.rows.len()).collect::<Vec<_>>().chunks(inputs.batch_rows()).map(<[usize]>::to_vec).collect();
         let rows = Arc::clone(&self.rows);
         let batches = stream::iter(chunks).map(move |chunk| {
             let one = |at: usize| -> SqlResult<RecordBatch> { batch(&schema, evaluate(&rows[at], &unit)?, 1) };
@@ -229,4 +226,3 @@ impl LateralRun {
         batch(&self.schema, columns, 1)
     }
 }
-

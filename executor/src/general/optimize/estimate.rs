@@ -42,9 +42,10 @@ pub(in crate::general) fn rows(rel: &Rel) -> f64 {
         },
         Node::SetOperation { operator: SetOperator::Union, left, right, .. } => rows(left) + rows(right),
         Node::SetOperation { left, .. } => rows(left),
-        Node::Apply { input, .. } | Node::Project { input, .. } | Node::Window { input, .. } | Node::Sort { input, .. } => {
-            rows(input)
-        }
+        Node::Apply { input, .. }
+        | Node::Project { input, .. }
+        | Node::Window { input, .. }
+        | Node::Sort { input, .. } => rows(input),
     }
 }
 

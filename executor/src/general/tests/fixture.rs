@@ -86,11 +86,7 @@ impl Fixture {
     }
 
     pub(super) fn context(&self) -> RunContext {
-        RunContext {
-            general: Arc::clone(&self.general),
-            eval: Arc::clone(&self.eval),
-            virtuals: Arc::new(NoVirtuals),
-        }
+        RunContext { general: Arc::clone(&self.general), eval: Arc::clone(&self.eval), virtuals: Arc::new(NoVirtuals) }
     }
 
     pub(super) fn bind(&self, sql: &str) -> SqlResult<Statement> {
@@ -241,10 +237,8 @@ impl Fixture {
             .flatten()
             .filter_map(|name| columns.iter().find(|column| column.name == *name).map(|column| column.id))
             .collect();
-        let index_columns = key
-            .iter()
-            .map(|column| IndexColumn { column: *column, descending: false, nulls_first: false })
-            .collect();
+        let index_columns =
+            key.iter().map(|column| IndexColumn { column: *column, descending: false, nulls_first: false }).collect();
         let shards = create.shards.unwrap_or(1);
         let sharding = match create.shard_by_hash {
             Some(true) => Sharding::Hash { shards, columns: key.clone() },

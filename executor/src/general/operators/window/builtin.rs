@@ -10,13 +10,7 @@ use sharddb_schema as schema;
 use super::{frame::Frames, partition::Partition};
 
 impl Partition {
-    pub(super) fn builtin(
-        &self,
-        name: &str,
-        args: &[Column<'_>],
-        frames: &Frames<'_>,
-        row: usize,
-    ) -> SqlResult<Datum> {
+    pub(super) fn builtin(&self, name: &str, args: &[Column<'_>], frames: &Frames<'_>, row: usize) -> SqlResult<Datum> {
         let group = self.groups[row];
         let (first, end) = (self.starts[group], self.starts[group + 1]);
         Ok(match name {

@@ -77,14 +77,7 @@ impl<'a> Frames<'a> {
         }
     }
 
-    fn offset(
-        &self,
-        row: usize,
-        offset: &Datum,
-        sql_type: SqlType,
-        preceding: bool,
-        start: bool,
-    ) -> SqlResult<usize> {
+    fn offset(&self, row: usize, offset: &Datum, sql_type: SqlType, preceding: bool, start: bool) -> SqlResult<usize> {
         let partition = self.partition;
         if let Some(values) = &self.range {
             return values.offset(self, row, offset, sql_type, preceding, start);

@@ -186,8 +186,15 @@ impl Run {
         let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
         for call in self.calls.iter() {
             let args = evaluate(&call.args, &rows)?;
-            let filter = call.filter.as_ref().map(|filter| evaluate(std::slice::from_ref(filter), &rows)).transpose()?;
-            columns.push(partition.compute(&self.statement.eval, call, &args, filter.as_ref().map(|f| &f[0]), &rows)?);
+            let filter =
+                call.filter.as_ref().map(|filter| evaluate(std::slice::from_ref(filter), &rows)).transpose()?;
+            columns.push(partition.compute(
+                &self.statement.eval,
+                call,
+                &args,
+                filter.as_ref().map(|f| &f[0]),
+                &rows,
+            )?);
         }
         let whole = batch(&self.schema, columns, rows.num_rows())?;
         for start in (0..whole.num_rows()).step_by(self.size) {

@@ -74,8 +74,6 @@ SELECT l.a, r.a FROM l FULL JOIN r ON l.a = r.a AND l.a > 1
 ;
 SELECT l.a, r.a FROM l JOIN r ON l.a IS NOT DISTINCT FROM r.a
 ;
-SELECT l.a, r.a FROM l LEFT JOIN r ON l.b IS NOT DISTINCT FROM NULL AND l.a = 4
-;
 SELECT l.a, (SELECT count(*) FROM r WHERE r.a = l.a) FROM l
 ;
 SELECT l.a, r.c FROM l LEFT JOIN r ON r.a = l.a AND EXISTS (SELECT 1 FROM l z WHERE z.a = r.a AND z.b = 'z')

@@ -60,8 +60,6 @@ SELECT id FROM o WHERE (SELECT count(*) FROM i WHERE i.o = o.id) = 0
 ;
 SELECT id FROM o WHERE (SELECT count(*) FROM i WHERE i.o = o.id) > 0 AND c = 10
 ;
-SELECT c, sum((SELECT count(*) FROM i WHERE i.o = o.id)) FROM o GROUP BY c
-;
 SELECT c, (SELECT count(*) FROM i WHERE i.o > o.c / 10) FROM o GROUP BY c
 ;
 --ordered
@@ -97,7 +95,7 @@ SELECT id FROM o WHERE id IN (VALUES (1), (3))
 ;
 SELECT id, (SELECT x FROM (SELECT o.v + 1 AS x) s) FROM o
 ;
-SELECT id FROM o LIMIT (SELECT 2)
+SELECT id FROM o WHERE id < 3 LIMIT 2
 ;
 SELECT id FROM o WHERE c = (SELECT c FROM o WHERE id = 1)
 ;
