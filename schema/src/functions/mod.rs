@@ -16,6 +16,7 @@ mod resolve;
 mod set;
 mod system;
 mod table;
+mod template;
 mod text;
 mod value;
 

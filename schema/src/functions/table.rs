@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use super::{
     Aggregate, Function, ScalarFn, SetFunction, Volatility, aggregate, array, boolean, casts, compare, datetime, json,
-    number, set, system, text,
+    number, set, system, template, text,
 };
 use crate::Oid;
 
@@ -60,6 +60,9 @@ static TABLES: &[&[Function]] = &[
     system::SIZES,
     system::ADVISORY,
     system::EXTREME,
+    template::WRITE,
+    template::READ,
+    template::NUMBERS,
     casts::CASTS,
     casts::FROM_TEXT,
     casts::TO_TEXT,

@@ -17,6 +17,7 @@ pub(super) use make::{MAKE, SPANS};
 pub(super) use now::NOW;
 pub(super) use overlaps::{OVERLAPS, OVERLAPS_TIMETZ};
 pub(super) use truncate::TRUNCATE;
+pub(super) use unit::iso_week;
 pub(super) use zones::ZONES;
 
 use proto::{SqlError, SqlResult, SqlState};

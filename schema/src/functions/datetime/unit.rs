@@ -63,7 +63,7 @@ impl Unit {
 }
 
 /// ISO 8601 year and week of days since 1970-01-01.
-pub(super) fn iso_week(days: i64) -> (i32, i32) {
+pub(in crate::functions) fn iso_week(days: i64) -> (i32, i32) {
     // The week belongs to the year of its Thursday.
     let thursday = days - (days + 3).rem_euclid(7) + 3;
     let (year, _, _) = crate::datetime::civil_from_days(thursday);
