@@ -153,7 +153,7 @@ fn keyword(text: &str) -> Option<(Field, Case, usize)> {
     for (word, has_lower, field) in KEYWORDS {
         let Some(head) = text.get(..word.len()) else { continue };
         if head == *word {
-            let capitalized = word.bytes().nth(1).is_some_and(|byte| byte.is_ascii_lowercase());
+            let capitalized = word.as_bytes().get(1).is_some_and(u8::is_ascii_lowercase);
             return Some((*field, if capitalized { Case::Capitalized } else { Case::Upper }, word.len()));
         }
         if *has_lower && head == word.to_ascii_lowercase() {

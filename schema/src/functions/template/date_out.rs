@@ -48,17 +48,28 @@ fn number(value: i64, width: usize, node: &FieldNode) -> String {
     if node.fill {
         return value.to_string();
     }
-    let counted = matches!(node.field, Field::Day | Field::Month | Field::DayOfYear | Field::Century);
+    let counted = matches!(node.field, Field::Day | Field::Month | Field::DayOfYear);
     let width = width + usize::from(value < 0 && !counted);
     format!("{value:0width$}")
 }
 
 /// What a field shows.
 fn show(node: &FieldNode, fields: &Fields) -> SqlResult<String> {
-    let days = || fields.days.ok_or_else(no_interval);
-    let weekday = || days().map(|days| (days + 4).rem_euclid(7));
-    let year = i64::from(fields.shown_year());
-    Ok(match node.field {
+    if let Some(text) = show_time(node, fields) {
+        return Ok(text);
+    }
+    match node.field {
+        Field::ZoneName | Field::ZoneHours | Field::ZoneMinutes | Field::ZoneOffset => show_zone(node, fields),
+        Field::MonthName | Field::MonthShort | Field::DayName | Field::DayShort | Field::Era { .. } => {
+            show_name(node, fields)
+        }
+        _ => show_date(node, fields),
+    }
+}
+
+/// Fields of the clock.
+fn show_time(node: &FieldNode, fields: &Fields) -> Option<String> {
+    Some(match node.field {
         Field::Meridiem { dots } => {
             let after = fields.hour.rem_euclid(24) >= 12;
             let text = match (after, dots) {
@@ -66,16 +77,6 @@ fn show(node: &FieldNode, fields: &Fields) -> SqlResult<String> {
                 (true, false) => "PM",
                 (false, true) => "A.M.",
                 (false, false) => "AM",
-            };
-            cased(text, node.case)
-        }
-        Field::Era { dots } => {
-            days()?;
-            let text = match (fields.year <= 0, dots) {
-                (true, true) => "B.C.",
-                (true, false) => "BC",
-                (false, true) => "A.D.",
-                (false, false) => "AD",
             };
             cased(text, node.case)
         }
@@ -92,70 +93,91 @@ fn show(node: &FieldNode, fields: &Fields) -> SqlResult<String> {
         Field::Milliseconds => format!("{:03}", fields.micros / 1000),
         Field::Microseconds => format!("{:06}", fields.micros),
         Field::SecondOfDay => (fields.hour * 3600 + fields.minute * 60 + fields.second).to_string(),
-        Field::ZoneName => {
-            days()?;
-            if node.case == Case::Lower { fields.zone.to_lowercase() } else { fields.zone.clone() }
-        }
-        Field::ZoneHours => {
-            days()?;
-            format!("{}{:02}", sign(fields.east), fields.east.abs() / 3600)
-        }
-        Field::ZoneMinutes => {
-            days()?;
-            format!("{:02}", fields.east.abs() / 60 % 60)
-        }
+        Field::Exact => String::new(),
+        _ => return None,
+    })
+}
+
+/// Days since 1970-01-01; intervals have no place in the calendar.
+fn days(fields: &Fields) -> SqlResult<i64> {
+    fields.days.ok_or_else(no_interval)
+}
+
+/// 0 for Sunday.
+fn weekday(fields: &Fields) -> SqlResult<i64> {
+    days(fields).map(|days| (days + 4).rem_euclid(7))
+}
+
+fn show_zone(node: &FieldNode, fields: &Fields) -> SqlResult<String> {
+    days(fields)?;
+    let (hours, minutes) = (fields.east.abs() / 3600, fields.east.abs() / 60 % 60);
+    Ok(match node.field {
+        Field::ZoneHours => format!("{}{hours:02}", sign(fields.east)),
+        Field::ZoneMinutes => format!("{minutes:02}"),
         Field::ZoneOffset => {
-            days()?;
-            let minutes = fields.east.abs() / 60 % 60;
             let tail = if minutes == 0 { String::new() } else { format!(":{minutes:02}") };
-            format!("{}{}{tail}", sign(fields.east), number((fields.east.abs() / 3600).into(), 2, node))
+            format!("{}{}{tail}", sign(fields.east), number(hours.into(), 2, node))
         }
-        Field::MonthName => {
-            days()?;
-            padded(cased(MONTHS[fields.month as usize - 1], node.case), 9, node)
+        _ if node.case == Case::Lower => fields.zone.to_lowercase(),
+        _ => fields.zone.clone(),
+    })
+}
+
+/// Fields that show words.
+fn show_name(node: &FieldNode, fields: &Fields) -> SqlResult<String> {
+    let weekday = weekday(fields)?;
+    let month = MONTHS[(fields.month.clamp(1, 12) - 1) as usize];
+    Ok(match node.field {
+        Field::MonthName => padded(cased(month, node.case), 9, node),
+        Field::MonthShort => cased(&month[..3], node.case),
+        Field::DayName => padded(cased(DAYS[weekday as usize], node.case), 9, node),
+        Field::DayShort => cased(&DAYS[weekday as usize][..3], node.case),
+        _ => {
+            let dots = node.field == Field::Era { dots: true };
+            let text = match (fields.year <= 0, dots) {
+                (true, true) => "B.C.",
+                (true, false) => "BC",
+                (false, true) => "A.D.",
+                (false, false) => "AD",
+            };
+            cased(text, node.case)
         }
-        Field::MonthShort => {
-            days()?;
-            cased(&MONTHS[fields.month as usize - 1][..3], node.case)
-        }
+    })
+}
+
+/// Numbers of the calendar.
+fn show_date(node: &FieldNode, fields: &Fields) -> SqlResult<String> {
+    let year = i64::from(fields.shown_year());
+    Ok(match node.field {
         Field::Month => number(fields.month.into(), 2, node),
         Field::Roman => roman(fields, node),
-        Field::DayName => padded(cased(DAYS[weekday()? as usize], node.case), 9, node),
-        Field::DayShort => cased(&DAYS[weekday()? as usize][..3], node.case),
         Field::DayOfYear => number(fields.day_of_year(), 3, node),
         Field::Day => number(fields.day.into(), 2, node),
-        Field::DayOfWeek => (weekday()? + 1).to_string(),
-        Field::IsoDayOfWeek => {
-            let weekday = weekday()?;
-            if weekday == 0 { "7".to_owned() } else { weekday.to_string() }
-        }
+        Field::DayOfWeek => (weekday(fields)? + 1).to_string(),
+        Field::IsoDayOfWeek => match weekday(fields)? {
+            0 => "7".to_owned(),
+            weekday => weekday.to_string(),
+        },
         Field::IsoDayOfYear => {
-            let (iso_year, _) = iso_week(days()?);
+            let days = days(fields)?;
             // The ISO year begins with the Monday of the week that has January 4th.
-            let fourth = days_from_civil(iso_year, 1, 4);
-            number(days()? - (fourth - (fourth + 3).rem_euclid(7)) + 1, 3, node)
+            let fourth = days_from_civil(iso_week(days).0, 1, 4);
+            number(days - (fourth - (fourth + 3).rem_euclid(7)) + 1, 3, node)
         }
         Field::Week => number((fields.day_of_year() - 1) / 7 + 1, 2, node),
-        Field::IsoWeek => number(iso_week(days()?).1.into(), 2, node),
+        Field::IsoWeek => number(iso_week(days(fields)?).1.into(), 2, node),
         Field::WeekOfMonth => ((fields.day - 1) / 7 + 1).to_string(),
-        Field::Quarter => {
-            if fields.month == 0 {
-                return Ok(String::new());
-            }
-            ((fields.month - 1) / 3 + 1).to_string()
-        }
+        Field::Quarter if fields.month == 0 => String::new(),
+        Field::Quarter => ((fields.month - 1) / 3 + 1).to_string(),
         Field::Century => century(fields, node),
-        Field::YearWithComma => {
-            let (thousands, rest) = (year / 1000, year % 1000);
-            format!("{thousands},{:03}", rest.abs())
-        }
+        Field::YearWithComma => format!("{},{:03}", year / 1000, (year % 1000).abs()),
         Field::Year(digits) => last_digits(year, digits, node),
         Field::IsoYear(digits) => {
-            let (iso_year, _) = iso_week(days()?);
+            let (iso_year, _) = iso_week(days(fields)?);
             last_digits((if iso_year > 0 { iso_year } else { 1 - iso_year }).into(), digits, node)
         }
-        Field::Julian => (days()? + JULIAN_EPOCH).to_string(),
-        Field::Exact => String::new(),
+        Field::Julian => (days(fields)? + JULIAN_EPOCH).to_string(),
+        _ => String::new(),
     })
 }
 

@@ -44,7 +44,7 @@ pub(super) fn write(template: &Template, shown: Shown) -> String {
     let bracket = template.bracket && (negative || !template.fill);
     let sign_written = if signs {
         // SG and MI write the sign themselves; with PL alone a minus is still written before the number.
-        !(template.plus && !template.minus)
+        !template.plus || template.minus
     } else {
         !negative && template.fill && !template.locale_sign
     };
