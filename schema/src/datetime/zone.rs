@@ -3,6 +3,7 @@
 use chrono::{MappedLocalTime, NaiveDateTime, Offset, TimeZone as _};
 use chrono_tz::{OffsetName, Tz};
 
+use super::civil::{DAY_MICROS, civil_from_days, days_from_civil, days_in_month};
 use crate::TimeZone;
 
 /// Abbreviations that PostgreSQL's default set knows, with seconds east of Greenwich.
@@ -96,8 +97,27 @@ pub(super) fn parse_offset(text: &str) -> Option<i32> {
     })
 }
 
+/// Years from here on repeat the rules of earlier ones: the compiled zones end with this year.
+const RULES_END: i32 = 2100;
+
 fn naive(micros: i64) -> Option<NaiveDateTime> {
+    let micros = repeated(micros).unwrap_or(micros);
     chrono::DateTime::from_timestamp_micros(micros).map(|instant| instant.naive_utc())
+}
+
+/// For a moment after the zones' rules, the same day of a year in them that begins on the same weekday and has as many
+/// days.
+fn repeated(micros: i64) -> Option<i64> {
+    let start = |year: i32| days_from_civil(year, 1, 1);
+    if micros < start(RULES_END) * DAY_MICROS {
+        return None;
+    }
+    let (year, ..) = civil_from_days(micros.div_euclid(DAY_MICROS));
+    let alike =
+        |other: &i32| (start(*other) - start(year)) % 7 == 0 && days_in_month(*other, 2) == days_in_month(year, 2);
+    // 28 years without a century among them have every kind of year.
+    let other = (RULES_END - 28..RULES_END).find(alike)?;
+    micros.checked_sub((start(year) - start(other)) * DAY_MICROS)
 }
 
 /// Seconds east of Greenwich at an instant. Instants beyond the calendar library's range use the standard offset 0.

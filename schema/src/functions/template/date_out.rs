@@ -217,6 +217,12 @@ fn roman(fields: &Fields, node: &FieldNode) -> String {
     padded(cased(ROMAN[months], node.case), 4, node)
 }
 
+/// Whether a field shows a number that an ordinal ending may follow.
+fn is_counted(field: Field, text: &str) -> bool {
+    let zone = matches!(field, Field::ZoneHours | Field::ZoneMinutes | Field::ZoneOffset | Field::ZoneName);
+    !zone && text.ends_with(|c: char| c.is_ascii_digit())
+}
+
 fn write(template: &str, fields: &Fields) -> SqlResult<String> {
     let mut out = String::new();
     for node in parse(template) {
@@ -226,7 +232,7 @@ fn write(template: &str, fields: &Fields) -> SqlResult<String> {
             Node::Field(node) => {
                 let text = show(&node, fields)?;
                 let ending = match node.ordinal {
-                    Some(upper) if text.ends_with(|c: char| c.is_ascii_digit()) => ordinal(&text, upper),
+                    Some(upper) if is_counted(node.field, &text) => ordinal(&text, upper),
                     _ => "",
                 };
                 write!(out, "{text}{ending}").expect("a string takes every write");

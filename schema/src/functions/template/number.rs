@@ -82,13 +82,9 @@ fn scientific(value: &Numeric, digits: usize) -> SqlResult<String> {
     let (integer, fraction) = text.split_once('.').unwrap_or((&text, ""));
     let all: String = [integer, fraction].concat();
     let first = all.find(|c| c != '0').unwrap_or(0);
-    let mut exponent = integer.len() as i64 - 1 - first as i64;
-    let scaled = scale(&magnitude, -exponent)?.round(digits as i32);
-    let mut shown = scaled.to_string();
-    if shown.starts_with("10") {
-        exponent += 1;
-        shown = scale(&magnitude, -exponent)?.round(digits as i32).to_string();
-    }
+    let exponent = integer.len() as i64 - 1 - first as i64;
+    // The mantissa is rounded after the exponent is chosen, so that it may become 10, as in PostgreSQL.
+    let shown = scale(&magnitude, -exponent)?.round(digits as i32);
     let exponent_sign = if exponent < 0 { '-' } else { '+' };
     Ok(format!("{sign}{shown}e{exponent_sign}{:02}", exponent.abs()))
 }

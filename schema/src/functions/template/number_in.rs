@@ -3,7 +3,7 @@
 use proto::{SqlError, SqlResult, SqlState};
 use sharddb_proto as proto;
 
-use super::number_node::{Node, SignPlace, Template};
+use super::number_node::{Node, Template};
 use crate::Numeric;
 
 struct Reader<'t> {
@@ -50,6 +50,8 @@ pub(super) fn read(input: &str, template: &Template) -> SqlResult<Numeric> {
             format!("invalid input syntax for type numeric: \"{}\"", if sign.is_empty() { " " } else { sign });
         SqlError::new(SqlState::InvalidTextRepresentation, message)
     })?;
+    // More digits than the template has places for do not fit.
+    let value = value.apply_typmod((template.before + template.shifted + reader.after) as i32, reader.after as i32)?;
     if !template.shift {
         return Ok(value);
     }
@@ -148,9 +150,8 @@ impl Reader<'_> {
     }
 
     fn opening_sign(&mut self) {
-        let signs = !self.template.locale_sign || self.template.sign_place == SignPlace::Before;
         match self.peek() {
-            Some(byte @ (b'-' | b'+')) if signs => {
+            Some(byte @ (b'-' | b'+')) => {
                 self.sign = Some(byte);
                 self.at += 1;
             }
