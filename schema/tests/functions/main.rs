@@ -6,6 +6,7 @@
 
 mod evaluate;
 mod parse;
+mod signatures;
 
 use std::{fs, path::Path};
 
