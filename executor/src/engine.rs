@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
-use proto::SqlResult;
+use fragment::FragmentTransport;
+use proto::{SqlError, SqlResult, SqlState};
 use schema::RoleDescriptor;
+use sharddb_fragment as fragment;
 use sharddb_kv as kv;
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 
-use crate::catalog;
+use crate::{General, GeneralOptions, catalog, plan_cache::PlanCache, sequence::Sequences};
 
 /// How an engine is set up.
 #[derive(Clone, Debug, Default)]
 pub struct EngineOptions {
     /// On a fresh cluster: a superuser besides `postgres`, with a database of the same name.
     pub owner: Option<String>,
+    /// Limits of the general path.
+    pub general: GeneralOptions,
 }
 
 /// Shared by all sessions of a process. Cheap to clone.
@@ -26,14 +30,28 @@ pub struct Engine {
 struct Inner {
     client: kv::Client,
     catalog: catalog::Cache,
+    general: Arc<General>,
+    plans: PlanCache,
+    sequences: Sequences,
+    /// Object ids taken from meta and not used yet: next and end.
+    object_ids: tokio::sync::Mutex<(u64, u64)>,
 }
+
+/// Object ids taken from meta at once: a table needs a few, and taking them is a consensus round.
+const OBJECT_IDS: u64 = 64;
 
 impl Engine {
     /// Opens the catalog, which a fresh cluster gets now.
-    pub async fn open(client: kv::Client, options: EngineOptions) -> SqlResult<Self> {
+    pub async fn open(
+        client: kv::Client,
+        fragments: Arc<dyn FragmentTransport>,
+        options: EngineOptions,
+    ) -> SqlResult<Self> {
         catalog::bootstrap(&client, options.owner.as_deref()).await?;
         let catalog = catalog::Cache::open(client.clone()).await?;
-        Ok(Self { inner: Arc::new(Inner { client, catalog }) })
+        let general = Arc::new(General::new(client.clone(), fragments, &options.general)?);
+        let (plans, sequences, object_ids) = Default::default();
+        Ok(Self { inner: Arc::new(Inner { client, catalog, general, plans, sequences, object_ids }) })
     }
 
     /// The transactional client.
@@ -49,6 +67,32 @@ impl Engine {
     /// Whether any role has a password, so that connections must prove who they are.
     pub async fn has_passwords(&self) -> SqlResult<bool> {
         Ok(self.catalog().roles().await?.iter().any(|role| role.password.is_some()))
+    }
+
+    /// The general path, for its counters.
+    pub fn general(&self) -> &Arc<General> {
+        &self.inner.general
+    }
+
+    pub(crate) fn plans(&self) -> &PlanCache {
+        &self.inner.plans
+    }
+
+    pub(crate) fn sequences(&self) -> &Sequences {
+        &self.inner.sequences
+    }
+
+    /// An OID or storage id that was never used before.
+    pub(crate) async fn new_object_id(&self) -> SqlResult<u32> {
+        let mut ids = self.inner.object_ids.lock().await;
+        if ids.0 == ids.1 {
+            let first = self.client().meta().allocate_object_ids(OBJECT_IDS).await?;
+            *ids = (first, first + OBJECT_IDS);
+        }
+        let id = u32::try_from(ids.0)
+            .map_err(|_| SqlError::new(SqlState::ProgramLimitExceeded, "the cluster has used up its object ids"))?;
+        ids.0 += 1;
+        Ok(id)
     }
 
     pub(crate) fn catalog(&self) -> &catalog::Cache {

@@ -11,10 +11,18 @@
 //!
 //! Does not: speak the wire protocol (the frontend does); know shards or Raft.
 
+mod access;
+mod bind;
 mod catalog;
+mod copy;
+mod ddl;
+mod dml;
 mod engine;
 mod general;
 mod session;
+mod statistics;
+mod text;
+mod virtuals;
 
 pub use engine::{Engine, EngineOptions};
 pub use general::{General, GeneralOptions};

@@ -48,6 +48,14 @@ impl Txn {
         Ok(values.swap_remove(0))
     }
 
+    /// Values as committed now, whatever the transaction's snapshot, own writes first.
+    pub async fn get_newest(&mut self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>> {
+        for key in keys {
+            self.note_read(point_span(key));
+        }
+        self.get_at(keys, 0).await
+    }
+
     async fn get_at(&self, keys: &[Bytes], read_ts: u64) -> Result<Vec<Option<Bytes>>> {
         let mut values: Vec<Option<Option<Bytes>>> = keys.iter().map(|key| self.buffer.get(key).cloned()).collect();
         let mut attempt = 0;

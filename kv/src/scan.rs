@@ -42,6 +42,15 @@ impl Txn {
         Ok(Scanner { rest: Some(span), options, read_ts })
     }
 
+    /// Starts a scan of what is committed now, whatever the transaction's snapshot: for constraints, which count all
+    /// rows.
+    pub async fn scan_newest(&mut self, start: Bytes, end: Bytes, options: ScanOptions) -> Result<Scanner> {
+        let read_ts = self.client.timestamp().await?.0;
+        let span = kv::Span { start, end };
+        self.note_read(span.clone());
+        Ok(Scanner { rest: Some(span), options, read_ts })
+    }
+
     /// The next batch of a scan, own writes included; `None` at the end. A batch may be empty.
     pub async fn next_batch(&self, scanner: &mut Scanner) -> Result<Option<Vec<KeyValue>>> {
         let Some(span) = scanner.rest.clone() else { return Ok(None) };

@@ -161,6 +161,7 @@ sqlstates! {
     LockNotAvailable = "55P03",
     OperatorIntervention = "57000",
     QueryCanceled = "57014",
+    IdleSessionTimeout = "57P05",
     AdminShutdown = "57P01",
     CrashShutdown = "57P02",
     CannotConnectNow = "57P03",

@@ -101,7 +101,8 @@ impl Instance {
         let http = tokio::spawn(http::serve(http, Arc::clone(&status), stop_http.clone().cancelled_owned()));
         let rpc = tokio::spawn(turn_away(rpc));
 
-        let engine = Engine::open(volume.client().clone(), EngineOptions { owner: system::user_name() }).await?;
+        let options = EngineOptions { owner: system::user_name(), ..EngineOptions::default() };
+        let engine = Engine::open(volume.client().clone(), volume.fragments(), options).await?;
         let guarded = config.auth != AuthMode::Auto || tls.is_some() || engine.has_passwords().await?;
         if !sql_addr.ip().to_canonical().is_loopback() && !guarded {
             return Err(InstanceError::Open(sql_addr));

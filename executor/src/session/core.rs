@@ -1,14 +1,24 @@
 //! The session as the frontend sees it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use proto::{SqlError, SqlResult};
-use schema::{Datum, FormatSettings, Oid};
+use proto::{SqlError, SqlResult, SqlState};
+use schema::{FormatSettings, Oid, RoleDescriptor, functions::EvalContext};
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 
-use super::{CancelHandle, Notice, Outcome, Parsed, Prepared};
-use crate::Engine;
+use super::{
+    Block, CancelHandle, Notice, Parsed, Prepared, Transaction,
+    cursors::Cursor,
+    host::SessionHost,
+    prepared::Source,
+    settings::{Settings, parameters},
+};
+use crate::{Engine, catalog::Snapshot, ddl::Actor};
 
 /// What a client says when it connects.
 #[derive(Clone, Debug, Default)]
@@ -38,23 +48,76 @@ pub enum TransactionStatus {
 
 /// One client's session, owned by its connection's task.
 pub struct Session {
-    engine: Engine,
+    pub(crate) engine: Engine,
+    pub(super) role: Arc<RoleDescriptor>,
+    pub(super) database: Oid,
+    pub(super) host: Arc<SessionHost>,
+    pub(super) block: Block,
+    pub(super) txn: Option<Transaction>,
+    pub(super) cancel: CancelHandle,
+    pub(super) notices: Vec<Notice>,
+    /// Statements of PREPARE.
+    pub(super) prepared: HashMap<String, Arc<Prepared>>,
+    pub(super) cursors: HashMap<String, Cursor>,
+    /// A copy that the client has not ended yet opened the transaction and commits it.
+    pub(super) copy_commits: bool,
+    environment: Environment,
+    /// Typed settings as the frontend asks for them.
     format: FormatSettings,
-    cancel: CancelHandle,
-    notices: Vec<Notice>,
-    parameter_changes: Vec<(String, String)>,
+}
+
+/// The evaluation context, kept as long as neither settings nor catalog change.
+struct Environment {
+    generation: u64,
+    snapshot: Arc<Snapshot>,
+    eval: EvalContext,
+    fingerprint: u64,
 }
 
 impl Session {
     /// Starts a session. Fails when the role or database is unknown or a setting is bad; the client was authenticated
     /// before.
-    pub async fn new(engine: Engine, _start: SessionStart) -> SqlResult<Self> {
+    pub async fn new(engine: Engine, start: SessionStart) -> SqlResult<Self> {
+        let role = engine.role(&start.user).await?.ok_or_else(|| {
+            let message = format!("role \"{}\" does not exist", start.user);
+            SqlError::new(SqlState::InvalidAuthorizationSpecification, message)
+        })?;
+        let database = engine.catalog().database(&start.database).await?.ok_or_else(|| {
+            SqlError::new(SqlState::InvalidCatalogName, format!("database \"{}\" does not exist", start.database))
+        })?;
+        let settings = initial_settings(&start, &role)?;
+        let snapshot = engine.catalog().get(database.oid).await?;
+        let cancel = CancelHandle::default();
+        let format = settings.effective().format.clone();
+        let host = Arc::new(SessionHost::new(engine.clone(), settings, snapshot.clone(), cancel.clone()));
+        let eval = EvalContext {
+            transaction_time: 0,
+            statement_time: 0,
+            time_zone: format.time_zone.clone(),
+            format: format.clone(),
+            user: Arc::from(start.user.as_str()),
+            session_user: Arc::from(start.user.as_str()),
+            database: Arc::from(start.database.as_str()),
+            search_path: Arc::from([]),
+            backend_pid: start.backend_pid,
+            host: Some(host.weak()),
+        };
+        let environment = Environment { generation: u64::MAX, snapshot, eval, fingerprint: 0 };
+        let (notices, prepared, cursors) = Default::default();
         Ok(Self {
             engine,
-            format: FormatSettings::default(),
-            cancel: CancelHandle::default(),
-            notices: Vec::new(),
-            parameter_changes: Vec::new(),
+            role,
+            database: database.oid,
+            host,
+            block: Block::None,
+            txn: None,
+            cancel,
+            notices,
+            prepared,
+            cursors,
+            copy_commits: false,
+            environment,
+            format,
         })
     }
 
@@ -65,46 +128,58 @@ impl Session {
 
     /// Where it stands in its transaction block.
     pub fn status(&self) -> TransactionStatus {
-        TransactionStatus::Idle
+        match self.block {
+            Block::None | Block::Implicit => TransactionStatus::Idle,
+            Block::Explicit => TransactionStatus::InTransaction,
+            Block::Failed => TransactionStatus::Failed,
+        }
     }
 
     /// Splits a query string into statements. An empty one has none.
     pub fn parse(&mut self, sql: &str) -> SqlResult<Vec<Parsed>> {
-        Ok(vec![Parsed { text: sql.into() }])
-    }
-
-    /// Prepares a statement of a simple query.
-    pub async fn prepare_parsed(&mut self, _parsed: &Parsed) -> SqlResult<Arc<Prepared>> {
-        Err(SqlError::unsupported("this statement"))
-    }
-
-    /// Prepares one statement (Parse message); more than one is 42601. A declared type of 0 is inferred.
-    pub async fn prepare(&mut self, _sql: &str, _declared: &[Oid]) -> SqlResult<Arc<Prepared>> {
-        Err(SqlError::unsupported("this statement"))
-    }
-
-    /// Runs a statement. Outside of a transaction block and of an implicit block it commits before it answers, except
-    /// that rows may still be on their way. On an error the block has failed or the transaction is gone.
-    pub async fn execute(&mut self, _prepared: &Arc<Prepared>, _params: Vec<Datum>) -> SqlResult<Outcome> {
-        Err(SqlError::unsupported("this statement"))
+        if let Some(known) = self.known_up_to_literals(sql) {
+            return Ok(vec![Parsed { text: known.text.clone(), source: Source::Known(known) }]);
+        }
+        let statements = sharddb_planner::parse(sql)?;
+        Ok(statements
+            .into_iter()
+            .map(|tree| Parsed { text: Arc::from(tree.text()), source: Source::Tree(tree) })
+            .collect())
     }
 
     /// Begins an implicit block: what follows commits together at `end_implicit` unless a block of its own begins.
     /// Called before a query string of several statements and before the first Execute after a Sync.
-    pub fn begin_implicit(&mut self) {}
+    pub fn begin_implicit(&mut self) {
+        if self.block == Block::None {
+            self.block = Block::Implicit;
+        }
+    }
 
     /// Ends the implicit block: commits, or rolls back when a statement failed. Nothing happens inside a block that
     /// BEGIN opened.
-    pub async fn end_implicit(&mut self, _ok: bool) -> SqlResult<()> {
-        Ok(())
+    pub async fn end_implicit(&mut self, ok: bool) -> SqlResult<()> {
+        if self.block != Block::Implicit {
+            return Ok(());
+        }
+        self.block = Block::None;
+        if ok { self.commit_transaction().await } else { self.roll_back().await }
     }
 
     /// A statement failed outside of `execute` (while its rows were on their way, or in the protocol): a block is
     /// failed now, an implicit one rolled back.
-    pub async fn abort(&mut self) {}
+    pub async fn abort(&mut self) {
+        self.fail().await;
+    }
 
     /// The connection is gone: rolls back and frees everything.
-    pub async fn close(&mut self) {}
+    pub async fn close(&mut self) {
+        self.block = Block::None;
+        self.cursors.clear();
+        self.prepared.clear();
+        if let Err(error) = self.roll_back().await {
+            tracing::debug!(%error, "could not roll back a session that ended");
+        }
+    }
 
     /// Cancels the running statement from any thread.
     pub fn cancel_handle(&self) -> CancelHandle {
@@ -113,17 +188,29 @@ impl Session {
 
     /// Notices since the last call that `client_min_messages` lets through.
     pub fn take_notices(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.notices)
+        if self.notices.is_empty() {
+            return Vec::new();
+        }
+        let least = self.host.settings.lock().effective().min_notice;
+        let mut notices = std::mem::take(&mut self.notices);
+        notices.retain(|notice| {
+            notice.severity == super::Severity::Info || least.is_some_and(|least| notice.severity >= least)
+        });
+        notices
     }
 
     /// Changed parameters that clients are told of (ParameterStatus).
     pub fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
-        std::mem::take(&mut self.parameter_changes)
+        let mut settings = self.host.settings.lock();
+        self.format = settings.effective().format.clone();
+        settings.take_changed()
     }
 
     /// Every parameter that a client is told of when it connects.
     pub fn reported_parameters(&self) -> Vec<(String, String)> {
-        Vec::new()
+        let settings = self.host.settings.lock();
+        let reported = parameters().iter().enumerate().filter(|(_, parameter)| parameter.reported());
+        reported.map(|(at, parameter)| (parameter.name.to_owned(), settings.shown(at))).collect()
     }
 
     /// How values are printed and read.
@@ -134,6 +221,112 @@ impl Session {
     /// How long the connection may stay silent in its present state (idle_in_transaction_session_timeout,
     /// idle_session_timeout), and the error to end it with.
     pub fn idle_limit(&self) -> Option<(Duration, SqlError)> {
-        None
+        let settings = self.host.settings.lock();
+        let effective = settings.effective();
+        match self.block {
+            Block::None | Block::Implicit => {
+                let limit = effective.idle_session_timeout?;
+                let message = "terminating connection due to idle-session timeout";
+                Some((limit, SqlError::new(SqlState::IdleSessionTimeout, message)))
+            }
+            Block::Explicit | Block::Failed => {
+                let limit = effective.idle_in_transaction_timeout?;
+                let message = "terminating connection due to idle-in-transaction timeout";
+                Some((limit, SqlError::new(SqlState::IdleInTransactionSessionTimeout, message)))
+            }
+        }
     }
+
+    /// The catalog as the next statement sees it.
+    pub(super) async fn snapshot(&mut self) -> SqlResult<Arc<Snapshot>> {
+        let snapshot = match self.txn.as_ref().and_then(|txn| txn.changes.clone()) {
+            Some(changes) => changes,
+            None if self.engine.catalog().is_current(&self.environment.snapshot) => {
+                return Ok(self.environment.snapshot.clone());
+            }
+            None => self.engine.catalog().get(self.database).await?,
+        };
+        self.host.snapshot.store(snapshot.clone());
+        Ok(snapshot)
+    }
+
+    /// The evaluation context for a statement against a catalog, with the session's fingerprint.
+    pub(super) fn environment(&mut self, snapshot: &Arc<Snapshot>) -> (EvalContext, u64) {
+        let environment = &mut self.environment;
+        {
+            let settings = self.host.settings.lock();
+            let same = environment.generation == settings.generation() && Arc::ptr_eq(&environment.snapshot, snapshot);
+            if !same {
+                environment.generation = settings.generation();
+                environment.snapshot = snapshot.clone();
+                let effective = settings.effective();
+                environment.eval.time_zone = effective.format.time_zone.clone();
+                environment.eval.format = effective.format.clone();
+                environment.eval.search_path =
+                    existing_schemas(&effective.search_path, &environment.eval.user, snapshot);
+                environment.fingerprint = fingerprint(self.database, &environment.eval);
+            }
+        }
+        let now = micros_now();
+        let mut eval = environment.eval.clone();
+        eval.statement_time = now;
+        eval.transaction_time = self.txn.as_ref().map_or(now, |txn| txn.started);
+        (eval, environment.fingerprint)
+    }
+
+    /// The fingerprint of the last environment; good while settings and catalog are the same.
+    pub(super) fn fingerprint(&self) -> Option<u64> {
+        let current = self.environment.generation == self.host.settings.lock().generation();
+        current.then_some(self.environment.fingerprint)
+    }
+
+    /// Who runs DDL.
+    pub(super) fn actor(&self, eval: &EvalContext) -> Actor {
+        Actor {
+            database: self.database,
+            role: self.role.oid,
+            superuser: self.role.superuser,
+            search_path: eval.search_path.clone(),
+            lock_timeout_ms: self.host.settings.lock().effective().lock_timeout_ms,
+        }
+    }
+}
+
+/// Microseconds since 1970.
+pub(super) fn micros_now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn initial_settings(start: &SessionStart, role: &RoleDescriptor) -> SqlResult<Settings> {
+    let mut settings = Settings::new();
+    settings.force("session_authorization", &start.user);
+    settings.force("is_superuser", if role.superuser { "on" } else { "off" });
+    if !start.application_name.is_empty() {
+        settings.start_with("application_name", &start.application_name)?;
+    }
+    for (name, value) in &start.settings {
+        settings.start_with(name, value)?;
+    }
+    settings.take_changed();
+    Ok(settings)
+}
+
+/// Schemas of the search path that exist, in order.
+fn existing_schemas(path: &[String], user: &str, snapshot: &Snapshot) -> Arc<[String]> {
+    let named = path.iter().map(|name| if name == "$user" { user } else { name.as_str() });
+    let mut found: Vec<String> = Vec::new();
+    for name in named {
+        if snapshot.catalog.schema(name).is_some() && !found.iter().any(|known| known == name) {
+            found.push(name.to_owned());
+        }
+    }
+    found.into()
+}
+
+/// A number for everything of a session that the binding of a statement depends on.
+fn fingerprint(database: Oid, eval: &EvalContext) -> u64 {
+    use std::hash::BuildHasher;
+    let state = ahash::RandomState::with_seeds(1, 2, 3, 4);
+    state.hash_one((database, &eval.user, &eval.search_path, format!("{:?}", eval.format)))
 }

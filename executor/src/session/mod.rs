@@ -1,20 +1,32 @@
 //! A client's session: settings, transaction state, prepared statements and cursors.
 
 mod cancel;
+mod control;
 mod copy_streams;
 mod core;
+mod cursors;
+mod execute;
+mod explain;
+mod host;
+mod joined;
+mod locking;
+mod maintenance;
 mod notice;
 mod outcome;
+mod planning;
 mod prepared;
 mod settings;
+mod statements;
 mod tag;
 mod transaction;
 
 pub use cancel::CancelHandle;
 pub use copy_streams::{CopyIn, CopyOut};
+pub(crate) use host::SessionHost;
 pub use notice::{Notice, Severity};
 pub use outcome::{Outcome, RowBatch, RowStream};
 pub use prepared::{Parsed, Prepared};
 pub use tag::CommandTag;
+pub(crate) use transaction::{Block, Mode, Transaction};
 
 pub use self::core::{Session, SessionStart, TransactionStatus};

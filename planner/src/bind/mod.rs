@@ -16,22 +16,29 @@ mod query;
 mod same;
 mod scope;
 mod select;
+mod standalone;
 mod statement;
 mod types;
 mod visit;
 mod window;
 
+pub use standalone::{
+    bind_constant_expression, bind_conversion, bind_row_expression, is_constant, rename_in_expression,
+};
+
+pub use visit::{columns_of, has_subquery, remap_columns};
+
 use std::cell::Cell;
 
 use proto::{SqlError, SqlResult, SqlState};
-use schema::{Catalog, Oid, SqlType, TableDescriptor, functions::EvalContext};
+use schema::{Catalog, Oid, SqlType, functions::EvalContext};
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 use sqlparser::{ast, tokenizer::Span};
 
 use crate::{
-    parse::{self, Parsed, Positions},
-    plan::{Expr, Field, Statement},
+    parse::{Parsed, Positions},
+    plan::{Field, Statement},
 };
 
 /// What statements are bound against.
@@ -66,32 +73,6 @@ pub fn bind(parsed: &Parsed, context: &BindContext<'_>, declared: &[Oid]) -> Sql
         let fields = statement::fields(&statement);
         Ok(Bound { fields, parameters: binder.parameter_types()?, statement })
     })
-}
-
-/// Binds a condition or value over a table's row: CHECK, a generated column, the predicate of an index. Columns are
-/// addressed by position in `table.columns`.
-pub fn bind_row_expression(
-    text: &str,
-    table: &TableDescriptor,
-    expected: Option<SqlType>,
-    context: &BindContext<'_>,
-) -> SqlResult<Expr> {
-    let tree = parse::parse_expression(text)?;
-    let mut binder = Binder::new(context, text);
-    let scope = scope::Scope::of_table(table, &table.name, 0, None);
-    let expr = binder.expr(&tree, &scope)?;
-    match expected {
-        Some(expected) => binder.coerce(expr, expected, schema::functions::CastContext::Assignment),
-        None => Ok(expr),
-    }
-}
-
-/// Binds a value without input, converted as an assignment does: DEFAULT.
-pub fn bind_constant_expression(text: &str, expected: SqlType, context: &BindContext<'_>) -> SqlResult<Expr> {
-    let tree = parse::parse_expression(text)?;
-    let mut binder = Binder::new(context, text);
-    let expr = binder.expr(&tree, &scope::Scope::empty(scope::Clause::Default))?;
-    binder.coerce(expr, expected, schema::functions::CastContext::Assignment)
 }
 
 /// Depth of an expression or query, below which the stack is sure to suffice; PostgreSQL's limit is similar.

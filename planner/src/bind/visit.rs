@@ -42,6 +42,33 @@ pub(super) fn any(expr: &Expr, test: &dyn Fn(&Expr, usize) -> bool) -> bool {
     found
 }
 
+/// Positions of the row that an expression reads, ascending; also those read by subqueries inside it.
+pub fn columns_of(expr: &Expr) -> Vec<usize> {
+    let mut columns = Vec::new();
+    walk_mut(&mut expr.clone(), 0, &mut |node, depth| match node {
+        Expr::Column { index, .. } if depth == 0 => columns.push(*index),
+        Expr::Outer { depth: level, index, .. } if depth > 0 && *level == depth => columns.push(*index),
+        _ => {}
+    });
+    columns.sort_unstable();
+    columns.dedup();
+    columns
+}
+
+/// Changes the positions of the row that an expression reads.
+pub fn remap_columns(expr: &mut Expr, position: &dyn Fn(usize) -> usize) {
+    walk_mut(expr, 0, &mut |node, depth| match node {
+        Expr::Column { index, .. } if depth == 0 => *index = position(*index),
+        Expr::Outer { depth: level, index, .. } if depth > 0 && *level == depth => *index = position(*index),
+        _ => {}
+    });
+}
+
+/// Whether an expression has a subquery in it.
+pub fn has_subquery(expr: &Expr) -> bool {
+    any(expr, &|node, _| matches!(node, Expr::Subquery { .. }))
+}
+
 fn all(exprs: &mut [Expr], depth: usize, visit: Visit<'_>) {
     for expr in exprs {
         visit(expr, depth);

@@ -13,6 +13,6 @@ pub use ddl::*;
 pub use dml::{ConflictAction, ConflictTarget, Delete, Insert, InsertSource, Returning, Update};
 pub use expr::{AggregateCall, Expr, FrameBound, FrameUnit, SubqueryKind, WindowCall, WindowFrame, WindowFunction};
 pub use query::{
-    Cte, Field, JoinKind, LockStrength, LockWait, Query, Relation, RowLock, SetOperator, SortKey, TableScan,
+    Cte, Field, JoinKind, LockStrength, LockWait, Query, Relation, RowLock, SetOperator, SortKey, TableScan, fields_of,
 };
 pub use statement::{CopyFormat, CopyFrom, CopyOptions, CopyTo, Explain, IsolationLevel, Statement, TransactionMode};

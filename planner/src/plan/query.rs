@@ -283,3 +283,39 @@ pub enum LockWait {
     /// Leave the row out.
     SkipLocked,
 }
+
+/// Output columns of a relation.
+pub fn fields_of(relation: &Relation) -> Vec<Field> {
+    match relation {
+        Relation::Unit => Vec::new(),
+        Relation::Scan(scan) => scan.fields.clone(),
+        Relation::Values { fields, .. }
+        | Relation::CteScan { fields, .. }
+        | Relation::Function { fields, .. }
+        | Relation::Virtual { fields, .. }
+        | Relation::Project { fields, .. }
+        | Relation::Aggregate { fields, .. }
+        | Relation::SetOperation { fields, .. } => fields.clone(),
+        Relation::Derived { query, .. } => query.fields.clone(),
+        Relation::Join { left, right, .. } => {
+            let mut fields = fields_of(left);
+            fields.extend(fields_of(right));
+            fields
+        }
+        Relation::Filter { input, .. }
+        | Relation::Distinct { input, .. }
+        | Relation::Sort { input, .. }
+        | Relation::Limit { input, .. } => fields_of(input),
+        Relation::ProjectSet { input, functions } => {
+            let mut fields = fields_of(input);
+            fields.extend(functions.iter().map(|(_, _, field)| field.clone()));
+            fields
+        }
+        Relation::Window { input, calls } => {
+            let mut fields = fields_of(input);
+            let call = |sql_type| Field { name: "window".to_owned(), sql_type, origin: (0, 0) };
+            fields.extend(calls.iter().map(|window| call(window.sql_type)));
+            fields
+        }
+    }
+}

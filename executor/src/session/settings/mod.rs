@@ -10,6 +10,6 @@ mod text;
 mod time_zone;
 mod value;
 
-pub(crate) use effective::Effective;
+pub(crate) use effective::{Effective, isolation};
 pub(crate) use registry::{Context, Kind, Parameter, parameters};
 pub(crate) use store::{Mark, Settings};

@@ -46,6 +46,8 @@ pub(crate) struct Settings {
     /// Reported parameters changed since the client was told.
     changed: Vec<usize>,
     effective: Effective,
+    /// Grows with each change of what is derived.
+    generation: u64,
 }
 
 impl Settings {
@@ -54,12 +56,17 @@ impl Settings {
         let reset: Vec<String> = parameters().iter().map(|parameter| parameter.default.to_owned()).collect();
         let slots: Vec<Slot> = reset.iter().map(|value| Slot { session: value.clone(), local: None }).collect();
         let effective = derive(&slots);
-        Self { slots, reset, custom: BTreeMap::new(), undo: Vec::new(), changed: Vec::new(), effective }
+        Self { slots, reset, custom: BTreeMap::new(), undo: Vec::new(), changed: Vec::new(), effective, generation: 0 }
     }
 
     /// The typed forms.
     pub(crate) fn effective(&self) -> &Effective {
         &self.effective
+    }
+
+    /// Another number whenever typed forms may have changed.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Sets a parameter from the startup message: RESET goes back to this value.
@@ -227,6 +234,7 @@ impl Settings {
             self.changed.push(position);
         }
         self.effective = derive(&self.slots);
+        self.generation += 1;
     }
 }
 
