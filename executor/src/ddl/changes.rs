@@ -86,7 +86,8 @@ impl<'a> Changes<'a> {
     /// Adds or replaces an object of this database, or a shared one.
     pub(crate) fn put(&mut self, object: Descriptor) -> SqlResult<()> {
         let key = self.key(&object);
-        self.txn.kv.put(key, catalog::encode(&object)?);
+        // The lock on the version row keeps everybody else from changing the catalog.
+        self.txn.kv.put_guarded(key, catalog::encode(&object)?);
         self.catalog.put(object);
         Ok(())
     }
@@ -109,7 +110,7 @@ impl<'a> Changes<'a> {
     /// Notes that a storage id is no longer used once this commits; its rows go when no snapshot sees them any more.
     pub(crate) async fn drop_storage(&mut self, storage: u32) -> SqlResult<()> {
         let now = self.engine.client().timestamp().await?.millis();
-        self.txn.kv.put(catalog::dropped_key(storage), Bytes::copy_from_slice(&now.to_be_bytes()));
+        self.txn.kv.put_guarded(catalog::dropped_key(storage), Bytes::copy_from_slice(&now.to_be_bytes()));
         Ok(())
     }
 
