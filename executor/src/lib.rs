@@ -11,10 +11,7 @@
 //!
 //! Does not: speak the wire protocol (the frontend does); know shards or Raft.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "sessions tell the time; nothing here is applied by a state machine"
-)]
+#![allow(clippy::disallowed_methods, reason = "sessions tell the time; nothing here is applied by a state machine")]
 
 mod access;
 mod bind;
