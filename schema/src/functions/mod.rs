@@ -21,12 +21,13 @@ mod text;
 mod value;
 
 pub use resolve::{
-    Resolved, common_type, element_of, resolve_aggregate, resolve_function, resolve_operator, resolve_set_function,
+    Resolved, common_type, element_of, resolve_aggregate, resolve_function, resolve_operator, resolve_ordered_set,
+    resolve_set_function,
 };
 pub use system::{constraint_definition, format_type, index_definition, object_name, resolve_object, type_by_name};
 pub use table::{
-    aggregate_by_key, all_aggregates, all_functions, all_set_functions, function_by_key, is_aggregate, is_scalar,
-    is_set_returning, is_window, set_function,
+    aggregate_by_key, all_aggregates, all_functions, all_set_functions, function_by_key, is_aggregate, is_ordered_set,
+    is_scalar, is_set_returning, is_window, set_function,
 };
 pub use text::{quote_identifier, quote_literal};
 
@@ -103,12 +104,12 @@ pub trait Host: Send + Sync + std::fmt::Debug {
     /// always so with `wait`.
     fn advisory_lock(&self, lock: AdvisoryLock, transaction: bool, wait: bool) -> SqlResult<bool> {
         let _ = (lock, transaction, wait);
-        Err(proto::SqlError::unsupported("advisory locks"))
+        Err(proto::SqlError::unsupported("advisory locking"))
     }
     /// Releases an advisory lock of the session, or all of them. Answers whether it was held.
     fn advisory_unlock(&self, lock: Option<AdvisoryLock>) -> SqlResult<bool> {
         let _ = lock;
-        Err(proto::SqlError::unsupported("advisory locks"))
+        Err(proto::SqlError::unsupported("advisory locking"))
     }
     /// Sends a cancel or terminate request to another session (`pg_cancel_backend`, `pg_terminate_backend`).
     fn signal(&self, backend_pid: i32, terminate: bool) -> bool;

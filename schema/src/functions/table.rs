@@ -60,6 +60,7 @@ static TABLES: &[&[Function]] = &[
     system::SIZES,
     system::ADVISORY,
     system::EXTREME,
+    system::COUNT,
     template::WRITE,
     template::READ,
     template::NUMBERS,
@@ -192,8 +193,9 @@ static SETS_BY_NAME: LazyLock<Index<SetFunction>> =
     LazyLock::new(|| index(all_set_functions(), |function| Some(function.name)));
 static BY_KEY: LazyLock<HashMap<String, &'static Function>> =
     LazyLock::new(|| all_functions().map(|function| (function.key(), function)).collect());
-static AGGREGATES_BY_KEY: LazyLock<HashMap<String, &'static Aggregate>> =
-    LazyLock::new(|| all_aggregates().map(|aggregate| (aggregate.key(), aggregate)).collect());
+static AGGREGATES_BY_KEY: LazyLock<HashMap<String, &'static Aggregate>> = LazyLock::new(|| {
+    all_aggregates().chain(aggregate::ORDERED).map(|aggregate| (aggregate.key(), aggregate)).collect()
+});
 
 /// Functions of a name.
 pub(super) fn functions_named(name: &str) -> &'static [&'static Function] {
@@ -210,6 +212,11 @@ pub(super) fn operators_named(symbol: &str) -> &'static [&'static Function] {
 /// Aggregates of a name.
 pub(super) fn aggregates_named(name: &str) -> &'static [&'static Aggregate] {
     AGGREGATES_BY_NAME.get(name).map_or(&[], Vec::as_slice)
+}
+
+/// Ordered-set aggregates of a name.
+pub(super) fn ordered_sets_named(name: &str) -> Vec<&'static Aggregate> {
+    aggregate::ORDERED.iter().filter(|aggregate| aggregate.name == name).collect()
 }
 
 /// Set-returning functions of a name.
@@ -240,6 +247,11 @@ pub fn is_scalar(name: &str) -> bool {
 /// Whether there is an aggregate of this name.
 pub fn is_aggregate(name: &str) -> bool {
     !aggregates_named(name).is_empty()
+}
+
+/// Whether there is an ordered-set aggregate of this name, which is called with WITHIN GROUP.
+pub fn is_ordered_set(name: &str) -> bool {
+    aggregate::ORDERED.iter().any(|aggregate| aggregate.name == name)
 }
 
 /// Whether there is a set-returning function of this name.

@@ -18,7 +18,8 @@ use crate::parse::{Ast, parse};
 /// 2023-11-14 22:13:20 UTC: when every case is evaluated.
 const NOW: i64 = 1_700_000_000_000_000;
 
-fn env() -> EvalContext {
+/// A context without a session.
+pub(crate) fn env() -> EvalContext {
     let zone = parse_zone("Europe/Berlin").unwrap_or(TimeZone::Fixed(0, String::new()));
     let format = FormatSettings { time_zone: zone.clone(), ..FormatSettings::default() };
     EvalContext {
@@ -37,10 +38,14 @@ fn env() -> EvalContext {
 
 /// What a case should show.
 pub(crate) fn show(expression: &str) -> String {
-    let env = env();
+    show_with(expression, &env())
+}
+
+/// The same in a context.
+pub(crate) fn show_with(expression: &str, env: &EvalContext) -> String {
     let evaluated = match expression.strip_prefix("aggregate ").and_then(|rest| rest.split_once(": ")) {
-        Some((name, columns)) => aggregate(name, columns, &env),
-        None => evaluate(&parse(expression), &env),
+        Some((name, columns)) => aggregate(name, columns, env),
+        None => evaluate(&parse(expression), env),
     };
     // An unknown literal becomes text, as in a query's output.
     let shown = |sql_type: SqlType| if sql_type.oid == Oid::UNKNOWN { SqlType::new(Oid::TEXT) } else { sql_type };

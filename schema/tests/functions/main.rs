@@ -4,6 +4,7 @@
 //! after the arrow was written by PostgreSQL 15 (`record.py` beside this file); the expression is evaluated here by a
 //! small parser over the public resolution functions, so that this crate is tested without the planner.
 
+mod catalog;
 mod evaluate;
 mod parse;
 mod signatures;

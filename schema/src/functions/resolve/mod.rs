@@ -79,6 +79,12 @@ pub fn resolve_aggregate(name: &str, args: &[SqlType]) -> SqlResult<Resolved<Agg
     resolve_call(name, table::aggregates_named(name), args)
 }
 
+/// The ordered-set aggregate that `name(direct …) WITHIN GROUP (ORDER BY sorted …)` means. It takes the direct arguments
+/// and then the sorted ones, and must be fed in their order.
+pub fn resolve_ordered_set(name: &str, direct: &[SqlType], sorted: &[SqlType]) -> SqlResult<Resolved<Aggregate>> {
+    resolve_call(name, &table::ordered_sets_named(name), &[direct, sorted].concat())
+}
+
 /// The set-returning function that a call means. The result is the type of its single column, or record.
 pub fn resolve_set_function(name: &str, args: &[SqlType]) -> SqlResult<Resolved<SetFunction>> {
     resolve_call(name, table::set_functions_named(name), args)

@@ -4,6 +4,7 @@
 //! function that needs one fails; none of them is pushed to shards.
 
 mod advisory;
+mod count;
 mod definition;
 mod describe;
 mod extreme;
@@ -17,6 +18,7 @@ mod types;
 mod visible;
 
 pub(super) use advisory::ADVISORY;
+pub(super) use count::COUNT;
 pub(super) use describe::{ASKED, DESCRIBE};
 pub(super) use extreme::EXTREME;
 pub(super) use keywords::KEYWORDS;

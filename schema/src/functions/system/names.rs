@@ -41,7 +41,7 @@ fn parts(text: &str) -> SqlResult<Vec<String>> {
     }
 }
 
-fn closing_quote(text: &str) -> Option<usize> {
+pub(super) fn closing_quote(text: &str) -> Option<usize> {
     let mut at = 0;
     loop {
         at += text[at..].find('"')?;
