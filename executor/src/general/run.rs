@@ -44,8 +44,9 @@ pub(crate) async fn run_with_keys(
     txn: &mut kv::Txn,
     context: &RunContext,
 ) -> SqlResult<Rows> {
-    let Converted { rel, keys } = convert(query, params, keys)?;
+    let Converted { mut rel, keys } = convert(query, params, keys)?;
     let statement = begin(&rel, txn, context).await?;
+    optimize::run_initial_plans(&statement, &mut rel).await?;
     let rel = optimize::optimize(&statement, rel)?;
     let plan = lower::plan(&statement, &Scope::default(), &rel)?;
     note_reads(&statement, &rel, txn);
@@ -62,10 +63,20 @@ pub(crate) async fn explain(
     context: &RunContext,
 ) -> SqlResult<Vec<String>> {
     let planning = Instant::now();
-    let Converted { rel, .. } = convert(query, params, &[])?;
+    let Converted { mut rel, .. } = convert(query, params, &[])?;
     let statement = begin(&rel, txn, context).await?;
+    let mut initial = Vec::new();
+    if analyze {
+        optimize::run_initial_plans(&statement, &mut rel).await?;
+    } else {
+        optimize::name_initial_plans(&mut rel, &mut initial);
+    }
     let rel = optimize::optimize(&statement, rel)?;
-    let lowered = lower::plan_with_notes(&statement, &rel)?;
+    let mut lowered = lower::plan_with_notes(&statement, &rel)?;
+    for optimize::InitialPlan { rel } in initial {
+        let rel = optimize::optimize(&statement, rel)?;
+        lowered.note.children.push(lower::plan_with_notes(&statement, &rel)?.note.labelled("InitPlan"));
+    }
     let planned = planning.elapsed();
     if !analyze {
         return Ok(lowered.note.render(false));

@@ -26,7 +26,7 @@ use proto::SqlResult;
 use sharddb_fragment as fragment;
 use sharddb_proto as proto;
 
-pub(super) use self::expr::Exprs;
+pub(super) use self::{expr::Exprs, join::divide};
 use super::{
     context::{Statement, failed},
     explain::Note,

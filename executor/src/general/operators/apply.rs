@@ -292,6 +292,15 @@ async fn collect(rows: SendableRecordBatchStream, types: &[Oid]) -> SqlResult<Ve
     Ok(values)
 }
 
+/// `ARRAY(SELECT …)` of rows on their way.
+pub(in crate::general) async fn array_value(
+    sql_type: SqlType,
+    rows: SendableRecordBatchStream,
+    types: &[Oid],
+) -> SqlResult<Datum> {
+    Ok(array_of(sql_type, collect(rows, types).await?))
+}
+
 /// `ARRAY(SELECT …)`.
 fn array_of(sql_type: SqlType, rows: Vec<Vec<Datum>>) -> Datum {
     let element = sql_type.oid.element_type().unwrap_or(Oid::UNKNOWN);

@@ -15,7 +15,7 @@ mod set_operation;
 mod shared;
 mod window;
 
-pub(super) use apply::{Apply, Ask, Subplan, SubqueryColumn, single_value};
+pub(super) use apply::{Apply, Ask, Subplan, SubqueryColumn, array_value, single_value};
 pub(super) use compare::Comparison;
 pub(super) use dedup::Dedup;
 pub(super) use exec::{Inputs, Operator, OperatorExec};

@@ -1,11 +1,11 @@
 //! Rough numbers of rows, for choosing between plans.
 
 use planner::plan::{Expr, SetOperator};
-use schema::Datum;
+use schema::{Datum, IndexDescriptor};
 use sharddb_planner as planner;
 use sharddb_schema as schema;
 
-use crate::general::ir::{Join, Node, Rel};
+use crate::general::ir::{Join, Node, Rel, Scan};
 
 /// Rows of a table that was never analyzed.
 const UNKNOWN_ROWS: f64 = 1000.0;
@@ -66,4 +66,42 @@ pub(in crate::general) fn selectivity(condition: &Expr) -> f64 {
         Expr::Constant { value: Datum::Bool(false) | Datum::Null, .. } => 0.0,
         _ => 0.5,
     }
+}
+
+/// Estimated number of different values of a column.
+pub(super) fn distinct_values(rel: &Rel, index: usize) -> f64 {
+    let known = match &rel.node {
+        Node::Scan(scan) => scan.positions.get(index).map(|at| scan_distinct(scan, *at)),
+        Node::Filter { input, .. } | Node::Sort { input, .. } | Node::Limit { input, .. } | Node::Apply { input, .. } => {
+            (index < input.arity()).then(|| distinct_values(input, index))
+        }
+        Node::Project { input, exprs } => match &exprs[index] {
+            Expr::Column { index, .. } => Some(distinct_values(input, *index)),
+            Expr::Constant { .. } => Some(1.0),
+            _ => None,
+        },
+        Node::Join { left, right, .. } => match index.checked_sub(left.arity()) {
+            None => Some(distinct_values(left, index)),
+            Some(index) => Some(distinct_values(right, index)),
+        },
+        Node::Aggregate(aggregate) => match aggregate.groups.get(index) {
+            Some(Expr::Column { index, .. }) => Some(distinct_values(&aggregate.input, *index)),
+            _ => None,
+        },
+        _ => None,
+    };
+    let rows = rows(rel).max(1.0);
+    known.unwrap_or(rows / 10.0).clamp(1.0, rows)
+}
+
+fn scan_distinct(scan: &Scan, at: usize) -> f64 {
+    let table = &scan.table;
+    let rows = table.statistics.as_ref().map_or(UNKNOWN_ROWS, |known| known.rows as f64);
+    let id = table.columns[at].id;
+    let statistics = table.statistics.as_ref().and_then(|known| known.columns.iter().find(|c| c.column == id));
+    if let Some(column) = statistics {
+        return column.distinct as f64;
+    }
+    let unique = |index: &IndexDescriptor| index.unique && matches!(&index.columns[..], [only] if only.column == id);
+    if table.indexes.iter().any(unique) { rows } else { rows / 10.0 }
 }

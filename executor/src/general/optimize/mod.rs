@@ -1,10 +1,25 @@
 //! Rewrites a relation into one that is cheaper to run and has the same rows.
+//!
+//! In order: constants are folded; forms that lowering does not know are rewritten; subqueries become joins; conditions go
+//! down to where they can be applied first and inner joins are put in order; columns that nobody reads go.
+//! Subqueries that stay, LATERAL and recursive terms are optimized when they run, with their outer values as constants.
 
+mod decorrelate;
+mod derive;
 pub(super) mod estimate;
+mod fold;
+mod graph;
+mod initial;
 mod normalize;
+mod order;
+mod prune;
+mod pull;
+mod pushdown;
+mod reduce;
 
 use std::sync::Arc;
 
+pub(super) use initial::{InitialPlan, name_initial_plans, run_initial_plans};
 use proto::SqlResult;
 use sharddb_proto as proto;
 
@@ -12,7 +27,11 @@ use super::{context::Statement, ir::Rel};
 
 /// Optimizes a relation whose outer columns are bound.
 pub(super) fn optimize(statement: &Arc<Statement>, rel: Rel) -> SqlResult<Rel> {
-    let _ = statement;
+    let mut rel = rel;
+    fold::fold(&statement.eval, &mut rel);
     let rel = normalize::normalize(rel);
-    Ok(rel)
+    let mut rel = decorrelate::decorrelate(&statement.eval, rel)?;
+    fold::fold(&statement.eval, &mut rel);
+    let rel = pushdown::push(&statement.eval, rel, Vec::new());
+    Ok(prune::prune_all(rel))
 }

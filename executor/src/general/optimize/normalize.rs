@@ -11,8 +11,8 @@ use sharddb_planner as planner;
 use sharddb_schema as schema;
 
 use crate::general::{
-    expr::is_volatile,
-    ir::{Aggregate, Column, Node, Rel, constant},
+    expr::{is_volatile, remap},
+    ir::{Aggregate, Column, Join, Node, Rel, constant},
 };
 
 /// Numbers of relations shared by rewriting; conversion counts from 1.
@@ -36,6 +36,14 @@ pub(super) fn normalize(mut rel: Rel) -> Rel {
             };
             let input = Box::new(Rel::new(all, columns.clone()));
             Rel::new(Node::Distinct { input, on: Vec::new() }, columns)
+        }
+        // One kind of one-sided outer join is enough.
+        Node::Join { kind: Join::Right, left, right, mut on } => {
+            let (left_width, right_width) = (left.arity(), right.arity());
+            let place = |at: usize| if at < left_width { at + right_width } else { at - left_width };
+            on.iter_mut().for_each(|condition| remap(condition, &place));
+            let order: Vec<usize> = (0..left_width + right_width).map(place).collect();
+            Rel::join(Join::Left, *right, *left, on).select(&order)
         }
         Node::Aggregate(aggregate) if !is_plain(&aggregate) => divide_sets(*aggregate, columns),
         node => Rel::new(node, columns),
