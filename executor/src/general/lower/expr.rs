@@ -14,7 +14,7 @@ use datafusion::{
     config::ConfigOptions,
     logical_expr::Operator,
     physical_expr::{
-        PhysicalExpr, PhysicalExprRef, ScalarFunctionExpr,
+        PhysicalExprRef, ScalarFunctionExpr,
         expressions::{BinaryExpr, CaseExpr, CastExpr, Column, IsNotNullExpr, IsNullExpr, Literal, NotExpr, in_list},
     },
 };

@@ -129,7 +129,8 @@ fn as_join<'e>(
     let join = match &call.kind {
         CallKind::Exists => exists(call.rel.clone(), negated, width)?,
         CallKind::Compare { inputs, operators, all } => {
-            let over_calls = |expr: &Expr| any(expr, &mut |n| matches!(n, Expr::Column { index, .. } if *index >= width));
+            let over_calls =
+                |expr: &Expr| any(expr, &mut |n| matches!(n, Expr::Column { index, .. } if *index >= width));
             if inputs.iter().any(|input| over_calls(input) || is_volatile(input)) {
                 return None;
             }
@@ -154,10 +155,11 @@ fn as_join<'e>(
                     let equal = operators.iter().zip(&call.rel.columns).map(|(operator, _)| equality_of(operator));
                     let equal: Option<Vec<&'static schema::functions::Function>> = equal.collect();
                     let equal = equal?;
-                    let comparisons = comparisons(&call.rel).into_iter().zip(equal).map(|(call, function)| match call {
-                        Expr::Call { args, sql_type, .. } => Expr::Call { function, args, sql_type },
-                        other => other,
-                    });
+                    let comparisons =
+                        comparisons(&call.rel).into_iter().zip(equal).map(|(call, function)| match call {
+                            Expr::Call { args, sql_type, .. } => Expr::Call { function, args, sql_type },
+                            other => other,
+                        });
                     anti(call, comparisons.collect(), inputs, input, width)?
                 }
                 _ => return None,
@@ -189,9 +191,12 @@ fn exists(rel: Rel, negated: bool, width: usize) -> Option<JoinParts> {
             Node::Project { input, exprs } if !exprs.iter().any(is_volatile) => *input,
             Node::Sort { input, .. } => *input,
             Node::Distinct { input, .. } => *input,
-            Node::Limit { input, limit: Some(Expr::Constant { value: Datum::Int8(1..), .. }), offset: None, ties: None } => {
-                *input
-            }
+            Node::Limit {
+                input,
+                limit: Some(Expr::Constant { value: Datum::Int8(1..), .. }),
+                offset: None,
+                ties: None,
+            } => *input,
             node => {
                 rel = Rel::new(node, rel.columns);
                 break;
@@ -310,7 +315,11 @@ fn aggregated(eval: &Arc<EvalContext>, aggregate: Aggregate, value: Expr, width:
     }
     let empty = empty_aggregates(&aggregate.calls)?;
     let mut calls = aggregate.calls;
-    if calls.iter_mut().flat_map(crate::general::ir::aggregate_exprs_mut).any(|expr| crate::general::expr::has_outer(expr)) {
+    if calls
+        .iter_mut()
+        .flat_map(crate::general::ir::aggregate_exprs_mut)
+        .any(|expr| crate::general::expr::has_outer(expr))
+    {
         return None;
     }
     let Pulled { rel, conditions } = pull(aggregate.input, width)?;
@@ -352,9 +361,9 @@ fn aggregated(eval: &Arc<EvalContext>, aggregate: Aggregate, value: Expr, width:
 fn conditions_of_groups(conditions: &[Expr], width: usize) -> Option<Vec<Expr>> {
     let replaced = |(at, condition): (usize, &Expr)| {
         let Expr::Call { function, args, sql_type } = condition else { return None };
-        let inner = args.iter().position(|arg| {
-            any(arg, &mut |node| matches!(node, Expr::Column { index, .. } if *index >= width))
-        })?;
+        let inner = args
+            .iter()
+            .position(|arg| any(arg, &mut |node| matches!(node, Expr::Column { index, .. } if *index >= width)))?;
         let mut args = args.clone();
         args[inner] = Expr::Column { index: width + at, sql_type: args[inner].sql_type() };
         Some(Expr::Call { function, args, sql_type: *sql_type })

@@ -24,9 +24,10 @@ fn column_not_null(rel: &Rel, index: usize) -> bool {
             let column = &scan.table.columns[*at];
             column.not_null || scan.table.primary().columns.iter().any(|key| key.column == column.id)
         }),
-        Node::Filter { input, .. } | Node::Sort { input, .. } | Node::Limit { input, .. } | Node::Distinct { input, .. } => {
-            column_not_null(input, index)
-        }
+        Node::Filter { input, .. }
+        | Node::Sort { input, .. }
+        | Node::Limit { input, .. }
+        | Node::Distinct { input, .. } => column_not_null(input, index),
         Node::Project { input, exprs } => is_not_null(&exprs[index], input),
         Node::Join { kind: Join::Inner, left, right, .. } => match index.checked_sub(left.arity()) {
             None => column_not_null(left, index),
@@ -62,7 +63,8 @@ pub(super) fn is_unique_by(rel: &Rel, keys: &[&Expr]) -> bool {
         }
         Node::Scan(scan) => scan_unique_by(scan, keys),
         Node::Aggregate(aggregate) if aggregate.sets.len() == 1 => {
-            let given = |group: usize| keys.iter().any(|key| matches!(key, Expr::Column { index, .. } if *index == group));
+            let given =
+                |group: usize| keys.iter().any(|key| matches!(key, Expr::Column { index, .. } if *index == group));
             (0..aggregate.groups.len()).all(given)
         }
         _ => false,
@@ -79,7 +81,10 @@ fn scan_unique_by(scan: &Scan, keys: &[&Expr]) -> bool {
         .collect();
     // A partial index says nothing of the other rows.
     let mut unique = scan.table.indexes.iter().filter(|index| {
-        index.unique && !index.columns.is_empty() && index.predicate.is_none() && index.state == schema::IndexState::Ready
+        index.unique
+            && !index.columns.is_empty()
+            && index.predicate.is_none()
+            && index.state == schema::IndexState::Ready
     });
     unique.any(|index| index.columns.iter().all(|column| columns.contains(&column.column)))
 }

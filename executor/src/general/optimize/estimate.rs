@@ -72,9 +72,10 @@ pub(in crate::general) fn selectivity(condition: &Expr) -> f64 {
 pub(super) fn distinct_values(rel: &Rel, index: usize) -> f64 {
     let known = match &rel.node {
         Node::Scan(scan) => scan.positions.get(index).map(|at| scan_distinct(scan, *at)),
-        Node::Filter { input, .. } | Node::Sort { input, .. } | Node::Limit { input, .. } | Node::Apply { input, .. } => {
-            (index < input.arity()).then(|| distinct_values(input, index))
-        }
+        Node::Filter { input, .. }
+        | Node::Sort { input, .. }
+        | Node::Limit { input, .. }
+        | Node::Apply { input, .. } => (index < input.arity()).then(|| distinct_values(input, index)),
         Node::Project { input, exprs } => match &exprs[index] {
             Expr::Column { index, .. } => Some(distinct_values(input, *index)),
             Expr::Constant { .. } => Some(1.0),

@@ -102,7 +102,8 @@ fn is_null(expr: &Expr) -> bool {
 
 /// `decisive` is the value that decides the connective.
 fn connective(args: &mut Vec<Expr>, decisive: bool) -> Option<Expr> {
-    let is = |arg: &Expr, wanted: bool| matches!(arg, Expr::Constant { value: Datum::Bool(value), .. } if *value == wanted);
+    let is =
+        |arg: &Expr, wanted: bool| matches!(arg, Expr::Constant { value: Datum::Bool(value), .. } if *value == wanted);
     if args.iter().any(|arg| is(arg, decisive)) {
         return Some(constant(Datum::Bool(decisive), BOOL));
     }

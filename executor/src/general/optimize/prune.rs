@@ -242,9 +242,7 @@ fn aggregate_node(aggregate: Aggregate, columns: Vec<crate::general::ir::Column>
     let input = prune(input, read);
     input.adapt(&mut groups);
     for call in &mut calls {
-        crate::general::ir::aggregate_exprs_mut(call)
-            .into_iter()
-            .for_each(|expr| remap(expr, &|at| input.place(at)));
+        crate::general::ir::aggregate_exprs_mut(call).into_iter().for_each(|expr| remap(expr, &|at| input.place(at)));
     }
     let columns = kept.iter().map(|at| columns[*at].clone()).collect();
     let node = Aggregate { input: input.rel, groups, sets, calls, groupings };

@@ -116,13 +116,7 @@ fn filter(eval: &Arc<EvalContext>, input: Rel, own: Vec<Expr>, above: Vec<Expr>)
     push(eval, input, down).filter(volatile).filter(above)
 }
 
-fn project(
-    eval: &Arc<EvalContext>,
-    input: Rel,
-    exprs: Vec<Expr>,
-    columns: Vec<Column>,
-    conditions: Vec<Expr>,
-) -> Rel {
+fn project(eval: &Arc<EvalContext>, input: Rel, exprs: Vec<Expr>, columns: Vec<Column>, conditions: Vec<Expr>) -> Rel {
     let fixed: BTreeSet<usize> = (0..exprs.len()).filter(|at| is_volatile(&exprs[*at])).collect();
     let (mut down, stay) = divide(conditions, |columns| columns.is_disjoint(&fixed));
     down.iter_mut().for_each(|condition| substitute(condition, &exprs));
@@ -130,14 +124,7 @@ fn project(
 }
 
 /// Joins that are not inner.
-fn outer_join(
-    eval: &Arc<EvalContext>,
-    kind: Join,
-    left: Rel,
-    right: Rel,
-    on: Vec<Expr>,
-    conditions: Vec<Expr>,
-) -> Rel {
+fn outer_join(eval: &Arc<EvalContext>, kind: Join, left: Rel, right: Rel, on: Vec<Expr>, conditions: Vec<Expr>) -> Rel {
     let width = left.arity();
     let kind = reduce::outer_join(kind, width, &conditions);
     if kind == Join::Inner {
@@ -212,4 +199,3 @@ fn window(
     let input = Box::new(push(eval, input, down));
     Rel::new(Node::Window { input, calls }, columns).filter(stay)
 }
-

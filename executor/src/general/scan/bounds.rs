@@ -113,7 +113,12 @@ fn index_bounds(
     }
     let mut spans = Vec::with_capacity(prefixes.len());
     for prefix in &prefixes {
-        spans.extend(prefix_bounds(table, index, prefix, range.0, range.1)?.spans);
+        let bounds = prefix_bounds(table, index, prefix, range.0, range.1)?;
+        if !bounds.exact {
+            // The hash columns are not all known: the rows may be in any bucket.
+            return Ok(None);
+        }
+        spans.extend(bounds.spans);
     }
     Ok(Some((narrowed, spans)))
 }
