@@ -236,7 +236,9 @@ fn to_float(value: &Datum) -> Option<f64> {
 /// Conversions between dates and times; `None` if the value or the target is none.
 fn to_moment(value: &Datum, to: Oid, env: &EvalContext) -> SqlResult<Option<Datum>> {
     let zone = &env.time_zone;
-    let local = |utc: i64| if infinite(utc) { utc } else { utc + i64::from(offset_at(zone, utc)) * 1_000_000 };
+    let local = |utc: i64| {
+        if infinite(utc) { utc } else { utc.saturating_add(i64::from(offset_at(zone, utc)) * 1_000_000) }
+    };
     let instant = |local: i64| {
         if infinite(local) {
             return Ok(local);

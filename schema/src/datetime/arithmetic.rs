@@ -38,7 +38,7 @@ pub fn add_to_timestamptz(micros: i64, interval: &Interval, zone: &TimeZone) -> 
     }
     let mut instant = micros;
     if interval.months != 0 || interval.days != 0 {
-        let local = micros + i64::from(offset_at(zone, micros)) * 1_000_000;
+        let local = micros.saturating_add(i64::from(offset_at(zone, micros)) * 1_000_000);
         let calendar = Interval { micros: 0, ..*interval };
         instant = local_to_utc(zone, add_to_timestamp(local, &calendar)?).ok_or_else(timestamp_out_of_range)?;
     }

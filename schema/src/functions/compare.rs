@@ -50,12 +50,18 @@ fn padded(_: &EvalContext, args: &[Datum]) -> SqlResult<Ordering> {
     }
 }
 
+/// Whether values of two columns have an order: they are of one type, or of types with the same values.
+fn comparable(left: Oid, x: &Datum, right: Oid, y: &Datum) -> bool {
+    let nested = matches!(x, Datum::Array(_) | Datum::Record(_));
+    left == right || (!nested && std::mem::discriminant(x) == std::mem::discriminant(y))
+}
+
 /// Rows: column by column, NULL last; columns must be of equal types.
 fn records(_: &EvalContext, args: &[Datum]) -> SqlResult<Ordering> {
     let [Datum::Record(a), Datum::Record(b)] = args else { return Err(mismatch(args)) };
     for (at, ((left, x), (right, y))) in a.iter().zip(b.iter()).enumerate() {
         let order = match (x.is_null(), y.is_null()) {
-            (false, false) if std::mem::discriminant(x) != std::mem::discriminant(y) => {
+            (false, false) if !comparable(*left, x, *right, y) => {
                 let message = format!(
                     "cannot compare dissimilar column types {} and {} at record column {}",
                     type_name(*left),

@@ -7,6 +7,7 @@
 mod catalog;
 mod evaluate;
 mod parse;
+mod robust;
 mod signatures;
 
 use std::{fs, path::Path};

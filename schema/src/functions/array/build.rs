@@ -19,8 +19,8 @@ use crate::{
 const CA: Oid = Oid::ANYCOMPATIBLEARRAY;
 const C: Oid = Oid::ANYCOMPATIBLE;
 const INTS: Oid = Oid(1007);
-/// PostgreSQL's MaxArraySize for its smallest elements.
-const ELEMENTS_MAX: usize = 134_217_727;
+/// Elements array_fill makes at most: an array as large as PostgreSQL allows would take gigabytes here.
+const ELEMENTS_MAX: usize = 1 << 24;
 
 fn one_dimension() -> SqlError {
     SqlError::new(SqlState::DataException, "argument must be empty or one-dimensional array")

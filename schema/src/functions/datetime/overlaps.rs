@@ -14,7 +14,11 @@ use crate::{
 
 /// The end of a span: a moment, or one that a length is added to.
 fn end(env: &EvalContext, start: &Datum, end: &Datum) -> SqlResult<Datum> {
-    let (Datum::Interval(_), false) = (end, start.is_null()) else { return Ok(end.clone()) };
+    match (start, end) {
+        (Datum::Null, Datum::Interval(_)) => return Ok(Datum::Null),
+        (_, Datum::Interval(_)) => {}
+        _ => return Ok(end.clone()),
+    }
     let (kind, name) = match start {
         Datum::Time(_) => (Oid::TIME, "time_pl_interval"),
         Datum::Timestamp(_) => (Oid::TIMESTAMP, "timestamp_pl_interval"),

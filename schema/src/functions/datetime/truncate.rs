@@ -97,9 +97,9 @@ fn truncate_instant(name: &str, value: TimestampTz, zone: &TimeZone) -> SqlResul
         return Ok(value);
     }
     let offset = i64::from(offset_at(zone, value.0)) * 1_000_000;
-    let local = cut(unit, value.0 + offset).ok_or_else(|| unsupported(&name, TSTZ))?;
+    let local = cut(unit, value.0.saturating_add(offset)).ok_or_else(|| unsupported(&name, TSTZ))?;
     if clock_unit(unit).is_some() {
-        return Ok(TimestampTz(local - offset));
+        return Ok(TimestampTz(local.saturating_sub(offset)));
     }
     local_to_utc(zone, local).map(TimestampTz).ok_or_else(|| out_of_range("timestamp"))
 }
@@ -146,7 +146,7 @@ fn bin(stride: Interval, source: i64, origin: i64) -> SqlResult<i64> {
         return Err(SqlError::new(SqlState::DatetimeFieldOverflow, "stride must be greater than zero"));
     }
     let distance = source.checked_sub(origin).ok_or_else(|| out_of_range("interval"))?;
-    Ok(source - distance.rem_euclid(length))
+    source.checked_sub(distance.rem_euclid(length)).ok_or_else(|| out_of_range("timestamp"))
 }
 
 /// date_trunc and date_bin.

@@ -79,8 +79,9 @@ pub fn format_type(sql_type: SqlType) -> String {
 /// The type of a name as SQL writes it: `int`, `character varying(10)`, `pg_catalog.int4[]`, `"char"`.
 pub fn type_by_name(text: &str) -> Option<Oid> {
     let text = text.trim();
-    if let Some(element) = text.strip_suffix("[]") {
-        return type_by_name(element)?.array_type();
+    // Further dimensions make no other type.
+    if text.ends_with("[]") {
+        return type_by_name(text.trim_end_matches("[]"))?.array_type();
     }
     let lower = text.to_ascii_lowercase();
     let lower = lower.strip_prefix("pg_catalog.").unwrap_or(&lower);
