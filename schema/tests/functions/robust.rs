@@ -6,11 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use proptest::{
-    prelude::*,
-    strategy::ValueTree,
-    test_runner::{Config, TestRunner},
-};
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use schema::{
     ArrayValue, Datum, Interval, Numeric, Oid, SqlType,
     functions::{all_aggregates, all_functions, all_set_functions},
@@ -147,7 +143,7 @@ fn args(fixed: &[Oid], variadic: Option<Oid>, strict: bool, runner: &mut TestRun
 
 #[test]
 fn scalar_functions_do_not_panic() {
-    let (env, mut runner) = (evaluate::env(), TestRunner::new(Config::default()));
+    let (env, mut runner) = (evaluate::env(), TestRunner::deterministic());
     let mut panicked = BTreeSet::new();
     for function in all_functions() {
         for _ in 0..CALLS {
@@ -165,7 +161,7 @@ fn scalar_functions_do_not_panic() {
 
 #[test]
 fn set_functions_do_not_panic() {
-    let (env, mut runner) = (evaluate::env(), TestRunner::new(Config::default()));
+    let (env, mut runner) = (evaluate::env(), TestRunner::deterministic());
     for function in all_set_functions() {
         for _ in 0..CALLS {
             let args = args(function.args, function.variadic, function.strict, &mut runner);
@@ -178,7 +174,7 @@ fn set_functions_do_not_panic() {
 
 #[test]
 fn aggregates_do_not_panic_and_merge_with_themselves() {
-    let mut runner = TestRunner::new(Config::default());
+    let mut runner = TestRunner::deterministic();
     for function in all_aggregates() {
         for _ in 0..CALLS {
             let types: Vec<SqlType> = function.args.iter().copied().map(SqlType::new).collect();

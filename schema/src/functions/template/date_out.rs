@@ -166,7 +166,7 @@ fn show_date(node: &FieldNode, fields: &Fields) -> SqlResult<String> {
         }
         Field::Week => number((fields.day_of_year() - 1) / 7 + 1, 2, node),
         Field::IsoWeek => number(iso_week(days(fields)?).1.into(), 2, node),
-        Field::WeekOfMonth => ((fields.day - 1) / 7 + 1).to_string(),
+        Field::WeekOfMonth => ((i64::from(fields.day) - 1) / 7 + 1).to_string(),
         Field::Quarter if fields.month == 0 => String::new(),
         Field::Quarter => ((fields.month - 1) / 3 + 1).to_string(),
         Field::Century => century(fields, node),
