@@ -74,6 +74,20 @@ fn build_object(env: &EvalContext, args: &[Datum], name: &str) -> SqlResult<Datu
     Ok(Datum::Json(out.into()))
 }
 
+/// A row with named columns, as names and values in turn: what row_to_json shows of a table's row.
+fn named_row(env: &EvalContext, args: &[Datum]) -> SqlResult<Datum> {
+    let mut out = String::from("{");
+    for (at, pair) in args.chunks(2).enumerate() {
+        let [Datum::Text(name), value] = pair else { return Err(mismatch(args)) };
+        out.push_str(if at > 0 { "," } else { "" });
+        write_string(name, &mut out);
+        out.push(':');
+        write_json(env, value, &mut out);
+    }
+    out.push('}');
+    Ok(Datum::Json(out.into()))
+}
+
 fn null_key() -> SqlError {
     SqlError::new(SqlState::NullValueNotAllowed, "null value not allowed for object key")
 }
@@ -152,6 +166,8 @@ pub(in crate::functions) static BUILD: &[Function] = &[
         .variadic(Oid::ANY)
         .stable()
         .lenient(),
+    // A row value does not know its columns' names; the binder, which does, calls this for whole rows of tables.
+    function("named_row_to_json", &[], J, named_row).variadic(Oid::ANY).stable().lenient(),
     function("json_object", &[TEXTS], J, |_, args| object(args)),
     function("json_object", &[TEXTS, TEXTS], J, |_, args| object_of_two(args)),
     function("jsonb_object", &[TEXTS], B, |_, args| to_jsonb(object(args))),
