@@ -6,6 +6,7 @@ use arrow::{array::AsArray, datatypes::Int32Type, record_batch::RecordBatch};
 use bytes::Bytes;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::TryStreamExt;
+use sharddb_fragment::FragmentError;
 use sharddb_fragment::{ScanColumn, ScanLeaf, ScanSpec, encode_fragment};
 use sharddb_kv::{Client, Isolation, Txn, TxnOptions};
 use sharddb_proto::kv;
@@ -15,7 +16,6 @@ use sharddb_schema::{
     row,
 };
 use sharddb_server::Volume;
-use sharddb_fragment::FragmentError;
 use sharddb_storage::MemoryEngine;
 
 const TABLE: &str = r#"{"oid":20000,"storage_id":77,"version":1,"schema":2200,"name":"t","owner":10,"columns":[

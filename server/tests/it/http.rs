@@ -8,7 +8,7 @@ use std::{
 use crate::{process::Process, raw::Raw};
 
 /// Status and body of a GET.
-fn get(address: SocketAddr, path: &str) -> (u16, String) {
+pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("the server accepts");
     write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").expect("sent");
     let mut answer = String::new();

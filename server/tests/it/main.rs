@@ -1,6 +1,8 @@
 //! The server: transactions over real shards without SQL, and the `sharddb` process as its users meet it.
 
+mod fragments;
 mod http;
+mod money;
 mod process;
 mod protocol;
 mod raw;
