@@ -46,8 +46,9 @@ impl Fixture {
     /// Stops in order and starts again.
     async fn restart(self) -> Self {
         self.volume.shutdown().await;
+        drop(self.volume);
         let volume = open(&self.engine, &self.directory).await;
-        Self { volume, ..self }
+        Self { volume, engine: self.engine, directory: self.directory }
     }
 
     /// Crashes and starts again with the same log and an engine that lost everything.
