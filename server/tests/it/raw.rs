@@ -109,6 +109,12 @@ impl Raw {
         std::iter::from_fn(|| self.answer()).collect()
     }
 
+    /// Sends messages of the extended protocol with a Sync; answers what comes back.
+    pub(crate) fn batch(&mut self, messages: &[&[u8]]) -> Vec<Answer> {
+        self.send(&[messages.concat(), sync()].concat());
+        self.until_ready()
+    }
+
     /// Runs a simple query; answers its messages.
     pub(crate) fn query(&mut self, sql: &str) -> Vec<Answer> {
         self.send(&message(b'Q', &text(sql)));
@@ -141,4 +147,58 @@ pub(crate) fn text(text: &str) -> Vec<u8> {
 /// Types of messages, as text.
 pub(crate) fn tags(answers: &[Answer]) -> String {
     answers.iter().map(|answer| char::from(answer.tag)).collect()
+}
+
+/// Parse with declared parameter types.
+pub(crate) fn parse(name: &str, sql: &str, types: &[u32]) -> Vec<u8> {
+    let count = (types.len() as u16).to_be_bytes();
+    let types: Vec<u8> = types.iter().flat_map(|oid| oid.to_be_bytes()).collect();
+    message(b'P', &[&text(name)[..], &text(sql), &count, &types].concat())
+}
+
+/// Bind with parameters and result columns in text, unless formats are given.
+pub(crate) fn bind(portal: &str, statement: &str, parameters: &[Option<&[u8]>]) -> Vec<u8> {
+    bind_as(portal, statement, &[], parameters, &[])
+}
+
+/// Bind with format codes.
+pub(crate) fn bind_as(
+    portal: &str,
+    statement: &str,
+    formats: &[u16],
+    parameters: &[Option<&[u8]>],
+    results: &[u16],
+) -> Vec<u8> {
+    let codes = |codes: &[u16]| -> Vec<u8> {
+        let count = codes.len() as u16;
+        [count].iter().chain(codes).flat_map(|code| code.to_be_bytes()).collect()
+    };
+    let value = |value: &Option<&[u8]>| match value {
+        Some(bytes) => [&(bytes.len() as u32).to_be_bytes()[..], bytes].concat(),
+        None => vec![0xff; 4],
+    };
+    let values: Vec<u8> = parameters.iter().flat_map(value).collect();
+    let count = (parameters.len() as u16).to_be_bytes();
+    let parts = [&text(portal)[..], &text(statement), &codes(formats), &count, &values, &codes(results)];
+    message(b'B', &parts.concat())
+}
+
+/// Execute.
+pub(crate) fn execute(portal: &str, limit: i32) -> Vec<u8> {
+    message(b'E', &[&text(portal)[..], &limit.to_be_bytes()].concat())
+}
+
+/// Describe (`D`) or Close (`C`) of a statement (`S`) or portal (`P`).
+pub(crate) fn named(tag: u8, target: u8, name: &str) -> Vec<u8> {
+    message(tag, &[&[target][..], &text(name)].concat())
+}
+
+/// Sync.
+pub(crate) fn sync() -> Vec<u8> {
+    message(b'S', b"")
+}
+
+/// All messages of one unnamed statement without parameters, up to Execute.
+pub(crate) fn run(sql: &str) -> Vec<u8> {
+    [parse("", sql, &[]), bind("", "", &[]), execute("", 0)].concat()
 }

@@ -1,5 +1,10 @@
-//! The protocol from a raw socket: startup, and what clients should not send.
+//! The protocol from a raw socket: what PostgreSQL does, and what clients should not send.
 
 mod abuse;
+mod copy;
+mod extended;
+mod interrupt;
+mod server;
+mod simple;
 mod startup;
 mod tls;
