@@ -14,7 +14,7 @@ use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use sharddb_executor as executor;
 
-use crate::metrics::{add, metrics};
+use crate::metrics::metrics;
 
 /// What a connection was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,8 +113,8 @@ impl Registry {
             cancel: OnceLock::new(),
         });
         inner.connections.insert(pid, Arc::clone(&control));
-        add(&metrics().connections, 1);
-        add(&metrics().connections_opened, 1);
+        metrics().connections.add(1);
+        metrics().connections_opened.add(1);
         Some(Entry { registry: Arc::clone(self), control })
     }
 
@@ -124,7 +124,7 @@ impl Registry {
         if let Some(control) = control
             && control.secret == secret
         {
-            add(&metrics().cancel_requests, 1);
+            metrics().cancel_requests.add(1);
             control.cancel();
         }
     }
@@ -160,6 +160,6 @@ pub(crate) struct Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.registry.inner.lock().connections.remove(&self.control.pid);
-        metrics().connections.fetch_sub(1, Ordering::Relaxed);
+        metrics().connections.subtract(1);
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     auth::AuthMode,
     connection::{Connection, End},
     control::{Order, Registry},
-    metrics::{add, metrics},
+    metrics::metrics,
     socket::{Socket, Stream},
     startup::{self, Refusal},
     wire,
@@ -118,7 +118,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, connections: TaskTra
             }
         };
         let Ok(permit) = Arc::clone(&sockets).try_acquire_owned() else {
-            add(&metrics().connections_refused, 1);
+            metrics().connections_refused.add(1);
             continue;
         };
         let shared = Arc::clone(&shared);
@@ -143,7 +143,7 @@ async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
         Ok(End::Gone) => None,
         Ok(End::Fatal(error)) => Some(error),
         Err(_) => {
-            add(&metrics().panics, 1);
+            metrics().panics.add(1);
             tracing::error!(%peer, "a connection's task panicked");
             Some(SqlError::internal("a bug in the server ended the connection"))
         }
@@ -151,7 +151,7 @@ async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
     let (mut session, socket) = connection.into_parts();
     // Frees locks before anything else: the client may take its time.
     if AssertUnwindSafe(session.close()).catch_unwind().await.is_err() {
-        add(&metrics().panics, 1);
+        metrics().panics.add(1);
         tracing::error!(%peer, "closing a session panicked");
     }
     if let Some(error) = farewell {
@@ -178,7 +178,7 @@ async fn open(shared: &Arc<Shared>, socket: Socket, peer: SocketAddr) -> Option<
             }
         },
     };
-    add(&metrics().connections_refused, 1);
+    metrics().connections_refused.add(1);
     match refusal {
         Refusal::Sql(error) => say_farewell(socket, &error).await,
         Refusal::Io(error) => tracing::debug!(%peer, %error, "a client left before its session began"),

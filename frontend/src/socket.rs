@@ -21,10 +21,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tokio_util::io::poll_read_buf;
 
-use crate::{
-    metrics::{Metrics, add},
-    tls::Replay,
-};
+use crate::{metrics::Metrics, tls::Replay};
 
 /// Bytes of each buffer at rest. Point statements and their answers fit; thousands of idle connections stay small.
 const BUFFER_BYTES: usize = 8 << 10;
@@ -112,7 +109,7 @@ impl Socket {
         match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input))? {
             0 => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
             count => {
-                add(&self.metrics.bytes_received, count as u64);
+                self.metrics.bytes_received.add(count as u64);
                 Poll::Ready(Ok(()))
             }
         }
@@ -135,7 +132,7 @@ impl Socket {
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            add(&self.metrics.bytes_sent, sent as u64);
+            self.metrics.bytes_sent.add(sent as u64);
             self.output.advance(sent);
         }
         if let Stream::Tls(stream) = &mut self.stream {

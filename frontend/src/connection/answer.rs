@@ -1,6 +1,6 @@
 //! From a statement's outcome to messages.
 
-use std::fmt::Write;
+use std::{fmt::Write, pin::pin};
 
 use bytes::{BufMut, BytesMut};
 use executor::{CommandTag, Outcome, RowBatch};
@@ -12,7 +12,7 @@ use sharddb_proto as proto;
 
 use super::{Connection, Stop, portal::Rows, wait::watch};
 use crate::{
-    metrics::{add, metrics},
+    metrics::metrics,
     rows::{ArrowRows, Formats, RowWriter},
     socket::OUTPUT_BYTES,
     wire,
@@ -58,7 +58,7 @@ impl Connection {
         loop {
             let (batch, mut from) = match rows.partial.take() {
                 Some(partial) => partial,
-                None => match watch(&mut self.socket, &self.control, rows.stream.next()).await?? {
+                None => match watch(&mut self.socket, &self.control, pin!(rows.stream.next())).await?? {
                     Some(batch) => (batch, 0),
                     None => return Ok(Progress::Complete(sent)),
                 },
@@ -73,7 +73,7 @@ impl Connection {
                 let written = self.write_batch(&rows.fields, formats, &batch, from..until)?;
                 from += written;
                 sent += written as u64;
-                add(&metrics().rows_sent, written as u64);
+                metrics().rows_sent.add(written as u64);
                 self.bound_output().await?;
             }
             if limit == Some(sent) {

@@ -1,5 +1,7 @@
 //! COPY FROM STDIN and TO STDOUT.
 
+use std::pin::pin;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use executor::{CommandTag, CopyIn, CopyOut};
 use proto::{SqlError, SqlState};
@@ -41,12 +43,18 @@ impl Connection {
                     match Message::decode(frame.tag, &frame.body).map_err(SqlError::from)? {
                         Message::CopyDone => {
                             self.copy_write(&mut copy, chunk.freeze()).await?;
-                            let finished = copy.finish(&mut self.session);
-                            return Ok(watch(&mut self.socket, &self.control, finished).await??);
+                            return Ok(
+                                watch(&mut self.socket, &self.control, pin!(copy.finish(&mut self.session))).await??
+                            );
                         }
                         Message::CopyFail(message) => {
-                            let failed = copy.fail(&mut self.session, message);
-                            return Err(watch(&mut self.socket, &self.control, failed).await?.into());
+                            return Err(watch(
+                                &mut self.socket,
+                                &self.control,
+                                pin!(copy.fail(&mut self.session, message)),
+                            )
+                            .await?
+                            .into());
                         }
                         // Drivers that pipeline send them; they mean nothing here.
                         Message::Flush | Message::Sync => {}
@@ -62,14 +70,13 @@ impl Connection {
         if data.is_empty() {
             return Ok(());
         }
-        let written = copy.write(&mut self.session, data);
-        Ok(watch(&mut self.socket, &self.control, written).await??)
+        Ok(watch(&mut self.socket, &self.control, pin!(copy.write(&mut self.session, data))).await??)
     }
 
     /// Sends the data of COPY TO.
     pub(super) async fn copy_out(&mut self, mut copy: CopyOut) -> Result<CommandTag, Stop> {
         wire::copy_response(&mut self.socket.output, b'H', copy.columns(), copy.binary());
-        while let Some(data) = watch(&mut self.socket, &self.control, copy.next()).await?? {
+        while let Some(data) = watch(&mut self.socket, &self.control, pin!(copy.next())).await?? {
             for piece in data.chunks(wire::MESSAGE_BYTES_MAX - 4) {
                 let at = wire::start_message(&mut self.socket.output, wire::COPY_DATA);
                 self.socket.output.put_slice(piece);

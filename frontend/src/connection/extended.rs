@@ -1,5 +1,7 @@
 //! The extended protocol: Parse, Bind, Describe, Execute, Close, Sync.
 
+use std::pin::pin;
+
 use executor::{CommandTag, Outcome, TransactionStatus};
 use proto::{SqlError, SqlResult, SqlState};
 use schema::{Datum, FormatSettings, Oid, SqlType, datetime::Now, functions::CastContext};
@@ -15,7 +17,7 @@ use super::{
     wait::watch,
 };
 use crate::{
-    metrics::{add, metrics},
+    metrics::metrics,
     rows::{Formats, is_binary},
     wire::{self, Bind, Target},
 };
@@ -26,8 +28,7 @@ impl Connection {
         self.statements.make_room(name)?;
         let oid = |bytes: &[u8]| Oid(bytes.iter().fold(0, |oid, byte| oid << 8 | u32::from(*byte)));
         let types: SmallVec<[Oid; 16]> = types.chunks_exact(4).map(oid).collect();
-        let prepared = self.session.prepare(sql, &types);
-        let prepared = watch(&mut self.socket, &self.control, prepared).await??;
+        let prepared = watch(&mut self.socket, &self.control, pin!(self.session.prepare(sql, &types))).await??;
         self.statements.insert(name, prepared);
         wire::empty(&mut self.socket.output, b'1');
         Ok(())
@@ -112,7 +113,7 @@ impl Connection {
         parameters: Vec<Datum>,
         limit: Option<u64>,
     ) -> Result<PortalState, Stop> {
-        add(&metrics().statements, 1);
+        metrics().statements.add(1);
         self.begin_unless_alone(limit);
         match self.run_prepared(&portal.prepared, parameters).await? {
             Outcome::Rows { fields, rows: stream } => {

@@ -27,7 +27,7 @@ use sharddb_proto as proto;
 
 use crate::{
     control::{Control, Entry},
-    metrics::{add, metrics},
+    metrics::metrics,
     socket::{OUTPUT_BYTES, Socket},
     wire::{self, DecodeError, Frame, FrameError, Message, Taken},
 };
@@ -204,7 +204,7 @@ impl Connection {
 
     /// A statement has failed: tells the session and the client.
     async fn fail(&mut self, error: &SqlError) {
-        add(&metrics().errors, 1);
+        metrics().errors.add(1);
         if error.state() == SqlState::InternalError {
             tracing::error!(message = error.message(), "internal error");
         }

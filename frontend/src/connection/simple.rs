@@ -1,15 +1,12 @@
 //! Simple queries.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use executor::{CommandTag, Outcome, Parsed};
 use sharddb_executor as executor;
 
 use super::{Connection, End, Stop, wait::watch};
-use crate::{
-    metrics::{add, metrics},
-    wire,
-};
+use crate::{metrics::metrics, wire};
 
 impl Connection {
     /// Query: every statement of the string is answered as it completes. Several commit together unless they say
@@ -56,9 +53,8 @@ impl Connection {
     }
 
     async fn run_parsed(&mut self, statement: &Parsed) -> Result<Option<CommandTag>, Stop> {
-        add(&metrics().statements, 1);
-        let prepared = self.session.prepare_parsed(statement);
-        let prepared = watch(&mut self.socket, &self.control, prepared).await??;
+        metrics().statements.add(1);
+        let prepared = watch(&mut self.socket, &self.control, pin!(self.session.prepare_parsed(statement))).await??;
         let outcome = self.run_prepared(&prepared, Vec::new()).await?;
         self.answer(outcome).await
     }
@@ -70,8 +66,7 @@ impl Connection {
         prepared: &Arc<executor::Prepared>,
         parameters: Vec<sharddb_schema::Datum>,
     ) -> Result<Outcome, Stop> {
-        let outcome = self.session.execute(prepared, parameters);
-        Ok(watch(&mut self.socket, &self.control, outcome).await??)
+        Ok(watch(&mut self.socket, &self.control, pin!(self.session.execute(prepared, parameters))).await??)
     }
 
     fn finish_statement(&mut self, tag: Option<CommandTag>) {
@@ -86,7 +81,6 @@ impl Connection {
         if !std::mem::take(&mut self.implicit) {
             return Ok(Ok(()));
         }
-        let ended = self.session.end_implicit(ok);
-        Ok(watch(&mut self.socket, &self.control, ended).await?.map_err(Stop::from))
+        Ok(watch(&mut self.socket, &self.control, pin!(self.session.end_implicit(ok))).await?.map_err(Stop::from))
     }
 }

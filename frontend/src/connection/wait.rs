@@ -2,7 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
@@ -64,9 +64,13 @@ impl Connection {
 }
 
 /// Runs a piece of work of the session. Meanwhile it sends what the client waits for, reads ahead, and looks out for
-/// the client's end and for orders: then the work is cancelled, and its outcome is not returned.
-pub(super) async fn watch<T>(socket: &mut Socket, control: &Control, work: impl Future<Output = T>) -> Result<T, End> {
-    let mut work = pin!(work);
+/// the client's end and for orders: then the work is cancelled, and its outcome is not returned. The work comes pinned:
+/// such futures are large, and moving one costs more than a point select may.
+pub(super) async fn watch<T>(
+    socket: &mut Socket,
+    control: &Control,
+    mut work: Pin<&mut impl Future<Output = T>>,
+) -> Result<T, End> {
     let mut look = None;
     let end = poll_fn(|cx| {
         if let Poll::Ready(done) = work.as_mut().poll(cx) {

@@ -9,6 +9,9 @@ const CANCEL: u32 = (1234 << 16) | 5678;
 const TLS: u32 = (1234 << 16) | 5679;
 const GSS: u32 = (1234 << 16) | 5680;
 
+/// Bytes of a name, as in PostgreSQL.
+const NAME_BYTES_MAX: usize = 63;
+
 /// The first packet of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Startup {
@@ -87,8 +90,8 @@ impl StartupParameters {
                 Err(error) => return Err(error),
             };
             match name {
-                "user" => parameters.user = value.to_owned(),
-                "database" => parameters.database = value.to_owned(),
+                "user" => parameters.user = truncated(value),
+                "database" => parameters.database = truncated(value),
                 "replication" => parameters.replication = !matches!(value, "false" | "off" | "no" | "0"),
                 "options" => parameters.settings = options(value).map_err(DecodeError::Encoding)?,
                 _ if name.starts_with("_pq_.") => parameters.protocol_options.push(name.to_owned()),
@@ -96,6 +99,11 @@ impl StartupParameters {
             }
         }
     }
+}
+
+/// A name as SQL would shorten it.
+fn truncated(name: &str) -> String {
+    name[..name.floor_char_boundary(NAME_BYTES_MAX)].to_owned()
 }
 
 /// Settings from command-line options: `-c name=value`, `-cname=value`, `--name=value`.

@@ -6,7 +6,7 @@ use crate::raw::{bind, bind_as, execute, message, named, parse, run, sync, tags}
 #[test]
 fn a_statement_is_prepared_described_and_run() {
     let server = Server::start();
-    let mut raw = server.with_table(1..=3);
+    let mut raw = server.with_table(3);
     let table = &server.table;
     let sql = format!("select name, id from {table} where id = $1");
     let answers = raw.batch(&[&parse("s", &sql, &[]), &named(b'D', b'S', "s")]);
@@ -34,7 +34,7 @@ fn a_statement_is_prepared_described_and_run() {
 #[test]
 fn statements_without_rows() {
     let server = Server::start();
-    let mut raw = server.with_table(1..=0);
+    let mut raw = server.with_table(0);
     let sql = format!("insert into {} values ($1, $2)", server.table);
     let answers = raw.batch(&[&parse("", &sql, &[23, 0]), &named(b'D', b'S', "")]);
     assert_eq!(tags(&answers), "1tnZ");
@@ -52,7 +52,7 @@ fn statements_without_rows() {
 #[test]
 fn a_portal_answers_as_many_rows_as_are_asked_for() {
     let server = Server::start();
-    let mut raw = server.with_table(1..=5);
+    let mut raw = server.with_table(5);
     let sql = format!("select id from {} order by id", server.table);
     let start = [parse("", &sql, &[]), bind("p", "", &[])].concat();
     let two = execute("p", 2);
@@ -73,7 +73,7 @@ fn a_portal_answers_as_many_rows_as_are_asked_for() {
 #[test]
 fn portals_end_with_their_transaction() {
     let server = Server::start();
-    let mut raw = server.with_table(1..=3);
+    let mut raw = server.with_table(3);
     let sql = format!("select id from {} order by id", server.table);
     let start = [parse("s", &sql, &[]), bind("p", "s", &[]), execute("p", 1)].concat();
     assert_eq!(tags(&raw.batch(&[&start])), "12DsZ");
@@ -94,7 +94,7 @@ fn portals_end_with_their_transaction() {
 #[test]
 fn statements_up_to_a_sync_commit_together() {
     let server = Server::start();
-    let mut raw = server.with_table(1..=1);
+    let mut raw = server.with_table(1);
     let insert = |id: i32| run(&format!("insert into {} values ({id})", server.table));
     let answers = raw.batch(&[&insert(2), &insert(1), &insert(3)]);
     assert_eq!((tags(&answers).as_str(), state(&answers).as_str()), ("12C12EZ", "23505"));

@@ -64,7 +64,7 @@ fn statement_timeout_ends_a_statement() {
 #[test]
 fn a_client_that_vanishes_frees_its_locks() {
     let server = Server::start();
-    let mut raw = server.with_table(1..=2);
+    let mut raw = server.with_table(2);
     let update = format!("update {} set name = 'x' where id = 1", server.table);
 
     // Idle in a block.
@@ -89,7 +89,7 @@ fn a_client_that_vanishes_frees_its_locks() {
 #[test]
 fn a_client_that_vanishes_while_it_waits_for_a_lock_does_not_get_it() {
     let server = Server::start();
-    let mut holder = server.with_table(1..=2);
+    let mut holder = server.with_table(2);
     if server.is_oracle() {
         return;
     }

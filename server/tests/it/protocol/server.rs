@@ -44,13 +44,13 @@ impl Server {
         Raw::session(self.address)
     }
 
-    /// A session and the test's table `(id int4 primary key, name text)` with these rows.
-    pub(crate) fn with_table(&self, ids: std::ops::RangeInclusive<i32>) -> Raw {
+    /// A session and the test's table `(id int4 primary key, name text)` with rows 1 to `count`.
+    pub(crate) fn with_table(&self, count: i32) -> Raw {
         let mut raw = self.session();
         let table = &self.table;
         done(&raw.query(&format!("create table {table} (id int4 primary key, name text)")));
-        if !ids.is_empty() {
-            let rows: Vec<String> = ids.map(|id| format!("({id}, 'row {id}')")).collect();
+        if count > 0 {
+            let rows: Vec<String> = (1..=count).map(|id| format!("({id}, 'row {id}')")).collect();
             done(&raw.query(&format!("insert into {table} values {}", rows.join(", "))));
         }
         raw

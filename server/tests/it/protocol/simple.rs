@@ -17,7 +17,7 @@ fn every_statement_of_a_string_is_answered() {
 #[test]
 fn statements_of_a_string_commit_together() {
     let server = Server::start();
-    let mut raw = server.with_table(1..=1);
+    let mut raw = server.with_table(1);
     let table = &server.table;
     let answers = raw.query(&format!("insert into {table} values (2); insert into {table} values (1)"));
     assert_eq!((tags(&answers).as_str(), state(&answers).as_str()), ("CEZ", "23505"));
@@ -70,7 +70,7 @@ fn notices_and_changed_parameters_are_told() {
 #[test]
 fn errors_have_postgresqls_fields() {
     let server = Server::start();
-    let mut raw = server.with_table(1..=1);
+    let mut raw = server.with_table(1);
     let answers = raw.query(&format!("insert into {} values (1)", server.table));
     let error = &answers[0];
     let field = |code: u8| error.field(code).unwrap_or_default();
