@@ -18,7 +18,7 @@ mod portal;
 mod simple;
 mod wait;
 
-use std::{io, sync::Arc};
+use std::{collections::HashMap, io, sync::Arc};
 
 use executor::{Session, TransactionStatus};
 use proto::{SqlError, SqlState};
@@ -91,6 +91,8 @@ pub(crate) struct Connection {
     implicit: bool,
     /// Bytes of a CopyData message that are to be passed over.
     passing_over: usize,
+    /// Parameters as the client was told last.
+    told: HashMap<String, String>,
     /// Where values are printed that have no faster way into the output.
     scratch: String,
 }
@@ -99,6 +101,7 @@ impl Connection {
     pub(crate) fn new(socket: Socket, session: Session, entry: Entry) -> Self {
         let control = Arc::clone(&entry.control);
         let (statements, portals, scratch) = Default::default();
+        let told = session.reported_parameters().into_iter().collect();
         Self {
             socket,
             session,
@@ -109,6 +112,7 @@ impl Connection {
             skipping: false,
             implicit: false,
             passing_over: 0,
+            told,
             scratch,
         }
     }
@@ -226,7 +230,11 @@ impl Connection {
     async fn ready(&mut self) -> Result<(), End> {
         self.write_notices();
         for (name, value) in self.session.take_parameter_changes() {
-            wire::parameter_status(&mut self.socket.output, &name, &value);
+            // A change that was undone again is none.
+            if self.told.get(&name) != Some(&value) {
+                wire::parameter_status(&mut self.socket.output, &name, &value);
+                self.told.insert(name, value);
+            }
         }
         let status = match self.session.status() {
             TransactionStatus::Idle => b'I',
