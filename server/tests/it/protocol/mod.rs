@@ -8,3 +8,4 @@ mod server;
 mod simple;
 mod startup;
 mod tls;
+mod values;
