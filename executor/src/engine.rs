@@ -1,6 +1,6 @@
 //! What all sessions of a process share: the transactional client, the catalog, cached plans.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use fragment::FragmentTransport;
 use proto::{SqlError, SqlResult, SqlState};
@@ -35,7 +35,11 @@ struct Inner {
     sequences: Sequences,
     /// Object ids taken from meta and not used yet: next and end.
     object_ids: tokio::sync::Mutex<(u64, u64)>,
+    signals: OnceLock<Box<Signals>>,
 }
+
+/// Cancels (false) or ends (true) the session with this process id; answers whether there is one.
+pub type Signals = dyn Fn(i32, bool) -> bool + Send + Sync;
 
 /// Object ids taken from meta at once: a table needs a few, and taking them is a consensus round.
 const OBJECT_IDS: u64 = 64;
@@ -50,13 +54,23 @@ impl Engine {
         catalog::bootstrap(&client, options.owner.as_deref()).await?;
         let catalog = catalog::Cache::open(client.clone()).await?;
         let general = Arc::new(General::new(client.clone(), fragments, &options.general)?);
-        let (plans, sequences, object_ids) = Default::default();
-        Ok(Self { inner: Arc::new(Inner { client, catalog, general, plans, sequences, object_ids }) })
+        let (plans, sequences, object_ids, signals) = Default::default();
+        Ok(Self { inner: Arc::new(Inner { client, catalog, general, plans, sequences, object_ids, signals }) })
     }
 
     /// The transactional client.
     pub fn client(&self) -> &kv::Client {
         &self.inner.client
+    }
+
+    /// Says how sessions reach each other (`pg_cancel_backend`, `pg_terminate_backend`). The first word counts.
+    pub fn set_signals(&self, signals: Box<Signals>) {
+        let _ = self.inner.signals.set(signals);
+    }
+
+    /// Cancels or ends the session with this process id; answers whether there is one.
+    pub(crate) fn signal(&self, backend_pid: i32, terminate: bool) -> bool {
+        self.inner.signals.get().is_some_and(|signals| signals(backend_pid, terminate))
     }
 
     /// The role of this name, for authentication.

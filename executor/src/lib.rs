@@ -33,7 +33,7 @@ mod statistics;
 mod text;
 mod virtuals;
 
-pub use engine::{Engine, EngineOptions};
+pub use engine::{Engine, EngineOptions, Signals};
 pub use general::{General, GeneralOptions};
 pub use session::{
     CancelHandle, CommandTag, CopyIn, CopyOut, Notice, Outcome, Parsed, Prepared, RowBatch, RowStream, Session,

@@ -2,9 +2,10 @@
 
 use std::{
     collections::HashMap,
+    os::fd::OwnedFd,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
     task::Context,
 };
@@ -12,6 +13,10 @@ use std::{
 use executor::CancelHandle;
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    time::Timespec,
+};
 use sharddb_executor as executor;
 
 use crate::metrics::metrics;
@@ -38,6 +43,10 @@ pub(crate) struct Control {
     order: AtomicU8,
     waker: AtomicWaker,
     cancel: OnceLock<CancelHandle>,
+    /// Pieces of work begun and ended: odd while one runs. Written by the connection's task only.
+    work: AtomicU64,
+    /// The socket, for the monitor to look at.
+    socket: Option<OwnedFd>,
 }
 
 impl Control {
@@ -70,9 +79,38 @@ impl Control {
         }
     }
 
+    /// Tells the connection. To be terminated means that what runs is cancelled.
     fn give(&self, order: Order) {
         self.order.fetch_max(order as u8, Ordering::AcqRel);
         self.waker.wake();
+        if order == Order::Terminate {
+            self.cancel();
+        }
+    }
+
+    /// The session begins a piece of work.
+    #[inline]
+    pub(crate) fn mark_busy(&self) {
+        self.work.store(self.work.load(Ordering::Relaxed) | 1, Ordering::Relaxed);
+    }
+
+    /// The piece of work is done.
+    #[inline]
+    pub(crate) fn mark_idle(&self) {
+        self.work.store((self.work.load(Ordering::Relaxed) | 1).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// The number of the piece of work that runs, if one does.
+    fn work(&self) -> Option<u64> {
+        Some(self.work.load(Ordering::Relaxed)).filter(|work| work % 2 == 1)
+    }
+
+    /// Whether the client has closed its side or is gone.
+    fn is_hung_up(&self) -> bool {
+        let Some(socket) = &self.socket else { return false };
+        let mut looked = [PollFd::new(socket, PollFlags::RDHUP)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        matches!(poll(&mut looked, Some(&now)), Ok(1..))
     }
 }
 
@@ -92,7 +130,7 @@ struct Inner {
 
 impl Registry {
     /// Enters a connection; it stays until the guard is dropped. `None` when there are `limit` of them.
-    pub(crate) fn enter(self: &Arc<Self>, limit: usize) -> Option<Entry> {
+    pub(crate) fn enter(self: &Arc<Self>, limit: usize, socket: Option<OwnedFd>) -> Option<Entry> {
         let mut inner = self.inner.lock();
         if inner.connections.len() >= limit {
             return None;
@@ -111,6 +149,8 @@ impl Registry {
             order: AtomicU8::new(inner.order.unwrap_or(Order::GoOn) as u8),
             waker: AtomicWaker::new(),
             cancel: OnceLock::new(),
+            work: AtomicU64::new(0),
+            socket,
         });
         inner.connections.insert(pid, Arc::clone(&control));
         metrics().connections.add(1);
@@ -138,6 +178,21 @@ impl Registry {
             control.cancel();
         }
         true
+    }
+
+    /// Ends the connections whose client is gone and whose task is too busy to notice: a statement that computes, or a
+    /// client that has sent more than is read ahead. Looks at those that do the same work as at the last look, which
+    /// `seen` holds.
+    pub(crate) fn end_hung_up(&self, seen: &mut HashMap<i32, u64>) {
+        let connections: Vec<Arc<Control>> = self.inner.lock().connections.values().cloned().collect();
+        let before = std::mem::take(seen);
+        for control in connections {
+            let Some(work) = control.work() else { continue };
+            if before.get(&control.pid) == Some(&work) && control.is_hung_up() {
+                control.give(Order::Terminate);
+            }
+            seen.insert(control.pid, work);
+        }
     }
 
     /// Tells everybody, and whoever comes later.

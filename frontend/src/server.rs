@@ -1,10 +1,11 @@
 //! The listener: accepts connections, gives each a task, ends them in order.
 
-use std::{io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::HashMap, io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use executor::Engine;
 use futures::FutureExt;
 use proto::{SqlError, SqlState};
+use rustix::net::sockopt;
 use sharddb_executor as executor;
 use sharddb_proto as proto;
 use tokio::{
@@ -31,6 +32,11 @@ const STARTUP_TIME: Duration = Duration::from_secs(60);
 const FAREWELL_TIME: Duration = Duration::from_secs(2);
 /// Sockets beyond `max_connections`: they are told that there are too many, or bring a cancel request.
 const EXTRA_SOCKETS: usize = 256;
+/// How often connections that are too busy to notice are looked at for their client being gone.
+const MONITOR_INTERVAL: Duration = Duration::from_millis(500);
+/// Silence after which a client is asked whether it is still there, the time between such questions, and their number:
+/// one that is gone without a word holds its locks for two minutes at most.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 6);
 /// Pause when no socket can be accepted (file descriptors have run out), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Time that a cancelled statement has to end at shutdown.
@@ -69,6 +75,7 @@ pub struct Server {
     shared: Arc<Shared>,
     connections: TaskTracker,
     accepting: AbortHandle,
+    monitoring: AbortHandle,
     address: SocketAddr,
 }
 
@@ -79,9 +86,12 @@ impl Server {
         let Options { max_connections, auth, tls } = options;
         let (registry, stopping) = Default::default();
         let shared = Arc::new(Shared { engine, registry, auth, tls, max_connections, stopping });
+        let registry = Arc::clone(&shared.registry);
+        shared.engine.set_signals(Box::new(move |pid, terminate| registry.signal(pid, terminate)));
         let connections = TaskTracker::new();
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared), connections.clone())).abort_handle();
-        Ok(Self { shared, connections, accepting, address })
+        let monitoring = tokio::spawn(monitor(Arc::clone(&shared.registry))).abort_handle();
+        Ok(Self { shared, connections, accepting, monitoring, address })
     }
 
     /// Where it listens.
@@ -103,6 +113,32 @@ impl Server {
             tracing::warn!(connections = self.connections.len(), "connections did not end in time");
         }
     }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.monitoring.abort();
+    }
+}
+
+async fn monitor(registry: Arc<Registry>) {
+    let mut seen = HashMap::new();
+    loop {
+        tokio::time::sleep(MONITOR_INTERVAL).await;
+        registry.end_hung_up(&mut seen);
+    }
+}
+
+/// Sends small messages at once, and notices clients that vanish without a word.
+fn set_options(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let (idle, interval, count) = KEEPALIVE;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, idle)?;
+    sockopt::set_tcp_keepintvl(stream, interval)?;
+    sockopt::set_tcp_keepcnt(stream, count)?;
+    Ok(())
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>, connections: TaskTracker) {
@@ -131,8 +167,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, connections: TaskTra
 
 /// One connection from its first byte to its last.
 async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "could not set TCP_NODELAY");
+    if let Err(error) = set_options(&stream) {
+        tracing::debug!(%error, "could not set a socket's options");
     }
     let socket = Socket::new(Stream::Plain(stream), metrics());
     let opened = shared.stopping.run_until_cancelled(Box::pin(open(shared, socket, peer)));
@@ -166,7 +202,7 @@ async fn open(shared: &Arc<Shared>, socket: Socket, peer: SocketAddr) -> Option<
     let Ok(Ok(Some((mut socket, parameters)))) = negotiated else { return None };
     let refusal = match parameters {
         Err(error) => Refusal::Sql(error),
-        Ok(parameters) => match shared.registry.enter(shared.max_connections) {
+        Ok(parameters) => match shared.registry.enter(shared.max_connections, socket.look()) {
             None => Refusal::Sql(SqlError::new(SqlState::TooManyConnections, "sorry, too many clients already")),
             Some(entry) => {
                 let admitted = startup::admit(&mut socket, shared, &entry.control, peer, parameters);

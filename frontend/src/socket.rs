@@ -8,14 +8,14 @@
 use std::{
     future::poll_fn,
     io,
+    os::fd::{AsFd, OwnedFd},
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, BytesMut};
-use futures::FutureExt;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::server::TlsStream;
@@ -156,10 +156,9 @@ impl Socket {
         poll_fn(|cx| self.poll_fill(cx, needs)).await
     }
 
-    /// Whether the client has closed its side although unread input may be left.
-    pub(crate) fn is_hung_up(&self) -> bool {
-        let ready = self.stream.tcp().ready(Interest::READABLE).now_or_never();
-        matches!(ready, Some(Ok(ready)) if ready.is_read_closed())
+    /// Another handle of the socket, to look at; `None` when the process has no more of them.
+    pub(crate) fn look(&self) -> Option<OwnedFd> {
+        self.stream.tcp().as_fd().try_clone_to_owned().ok()
     }
 
     /// Ends the stream so that the client can still read what was sent. One that may have sent more than was read is

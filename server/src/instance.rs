@@ -176,8 +176,6 @@ async fn listen(setting: &'static str, address: &str) -> Result<TcpListener, Ins
     let bind = || {
         let socket = if resolved.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
-        // What a client that vanished without a word holds is freed after the system's keepalive time.
-        socket.set_keepalive(true)?;
         socket.bind(resolved)?;
         socket.listen(BACKLOG)
     };

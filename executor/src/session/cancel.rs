@@ -28,6 +28,8 @@ pub struct CancelHandle {
 struct State {
     running: AtomicBool,
     cancelled: AtomicBool,
+    /// A commit is under way: to give up waiting for it would tell the client that it did not happen.
+    committing: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -51,6 +53,12 @@ impl CancelHandle {
         self.state.running.store(false, Ordering::Release);
     }
 
+    /// Lets neither requests nor deadlines end the statement as long as the answer lives.
+    pub(crate) fn hold(&self) -> Held {
+        self.state.committing.store(true, Ordering::Relaxed);
+        Held(self.clone())
+    }
+
     /// Fails with 57014 if the statement was cancelled; for loops that do not wait.
     pub(crate) fn check(&self) -> SqlResult<()> {
         if self.state.cancelled.load(Ordering::Acquire) { Err(cancelled_by_user()) } else { Ok(()) }
@@ -70,6 +78,9 @@ impl CancelHandle {
                 return Poll::Ready(answer);
             }
             self.state.waker.register(context.waker());
+            if self.state.committing.load(Ordering::Relaxed) {
+                return Poll::Pending;
+            }
             if self.state.cancelled.load(Ordering::Acquire) {
                 return Poll::Ready(Err(cancelled_by_user()));
             }
@@ -82,6 +93,15 @@ impl CancelHandle {
             Poll::Pending
         })
         .await
+    }
+}
+
+/// Keeps a statement from being cancelled.
+pub(crate) struct Held(CancelHandle);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.state.committing.store(false, Ordering::Relaxed);
     }
 }
 

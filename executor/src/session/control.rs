@@ -195,7 +195,9 @@ impl Session {
         for (sequence, position) in self.host.own_sequences.lock().drain() {
             txn.kv.put(catalog::sequence_key(sequence), position.encode());
         }
+        let held = self.cancel.hold();
         let result = txn.commit(&self.engine).await;
+        drop(held);
         let mut settings = self.host.settings.lock();
         match result {
             Ok(()) => settings.commit(),

@@ -166,6 +166,8 @@ pub struct CopyOut {
     writer: Writer,
     waiting: VecDeque<Vec<Datum>>,
     count: u64,
+    /// Ends of the rows in the last chunk.
+    row_ends: Vec<usize>,
     started: bool,
     ended: bool,
 }
@@ -181,23 +183,31 @@ impl CopyOut {
         self.writer.options.format == CopyFormat::Binary
     }
 
+    /// Where the rows of the last chunk end. Clients are sent a message for each.
+    pub fn row_ends(&self) -> &[usize] {
+        &self.row_ends
+    }
+
     /// The next data; each chunk holds whole rows. `None` at the end.
     pub async fn next(&mut self) -> SqlResult<Option<Bytes>> {
         if self.ended {
             return Ok(None);
         }
         let mut out = BytesMut::with_capacity(CHUNK_BYTES + 1024);
+        self.row_ends.clear();
         if !std::mem::replace(&mut self.started, true) {
             if self.binary() {
                 copy::binary_header(&mut out);
             } else if self.writer.options.header {
                 self.writer.header(&self.fields, &mut out);
+                self.row_ends.push(out.len());
             }
         }
         while out.len() < CHUNK_BYTES {
             if let Some(row) = self.waiting.pop_front() {
                 self.writer.row(&self.fields, &row, &mut out)?;
                 self.count += 1;
+                self.row_ends.push(out.len());
                 continue;
             }
             match self.rows.next().await? {
@@ -206,6 +216,7 @@ impl CopyOut {
                     self.ended = true;
                     if self.binary() {
                         copy::binary_trailer(&mut out);
+                        self.row_ends.push(out.len());
                     }
                     break;
                 }
@@ -248,6 +259,7 @@ impl Session {
             writer: Writer::new(copy.options.clone(), format),
             waiting: VecDeque::new(),
             count: 0,
+            row_ends: Vec::new(),
             started: false,
             ended: false,
         })))

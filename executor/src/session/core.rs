@@ -293,7 +293,7 @@ impl Session {
 }
 
 /// Microseconds since 1970.
-pub(super) fn micros_now() -> i64 {
+pub(in crate::session) fn micros_now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

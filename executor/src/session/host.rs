@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -138,8 +138,8 @@ impl Host for SessionHost {
         Ok(None)
     }
 
-    fn signal(&self, _backend_pid: i32, _terminate: bool) -> bool {
-        false
+    fn signal(&self, backend_pid: i32, terminate: bool) -> bool {
+        self.engine.signal(backend_pid, terminate)
     }
 
     fn sleep(&self, microseconds: i64) -> SqlResult<()> {
@@ -148,7 +148,8 @@ impl Host for SessionHost {
             tokio::time::sleep(Duration::from_micros(micros)).await;
             Ok(())
         };
-        wait(self.cancel.guard(None, nap))
+        let timeout = self.settings.lock().effective().statement_timeout;
+        wait(self.cancel.guard(timeout.map(|timeout| Instant::now() + timeout), nap))
     }
 }
 

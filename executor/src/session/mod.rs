@@ -11,6 +11,7 @@ mod host;
 mod joined;
 mod locking;
 mod maintenance;
+mod named;
 mod notice;
 mod outcome;
 mod planning;

@@ -30,12 +30,12 @@ impl Session {
     pub async fn prepare_parsed(&mut self, parsed: &Parsed) -> SqlResult<Arc<Prepared>> {
         let tree = match &parsed.source {
             Source::Known(known) => {
-                self.check_not_failed(None)?;
+                self.check_not_failed(known)?;
                 return Ok(known.clone());
             }
             Source::Tree(tree) => tree,
         };
-        self.check_not_failed(Some(tree))?;
+        self.check_tree_not_failed(Some(tree))?;
         if let Some(prepared) = self.prepare_normalized(&parsed.text).await {
             return Ok(prepared);
         }
@@ -45,7 +45,7 @@ impl Session {
     /// Prepares one statement (Parse message); more than one is 42601. A declared type of 0 is inferred.
     pub async fn prepare(&mut self, sql: &str, declared: &[Oid]) -> SqlResult<Arc<Prepared>> {
         if let Some(known) = self.cached(sql, declared) {
-            self.check_not_failed(None)?;
+            self.check_not_failed(&known)?;
             return Ok(known);
         }
         let mut statements = planner::parse(sql)?;
@@ -54,7 +54,7 @@ impl Session {
             let message = "cannot insert multiple commands into a prepared statement";
             return Err(SqlError::new(SqlState::SyntaxError, message));
         }
-        self.check_not_failed(tree.as_ref())?;
+        self.check_tree_not_failed(tree.as_ref())?;
         match tree {
             Some(tree) => self.prepare_tree(tree, declared).await,
             None => self.empty_statement().await,
@@ -62,7 +62,7 @@ impl Session {
     }
 
     /// 25P02 in a failed block, except for what ends it.
-    fn check_not_failed(&self, tree: Option<&planner::Parsed>) -> SqlResult<()> {
+    pub(super) fn check_tree_not_failed(&self, tree: Option<&planner::Parsed>) -> SqlResult<()> {
         if self.block != Block::Failed || tree.is_some_and(planner::Parsed::ends_transaction) {
             return Ok(());
         }

@@ -31,10 +31,11 @@ impl Session {
                 self.prepared.clear();
                 "DEALLOCATE ALL"
             }
-            Statement::Deallocate(Some(name)) => match self.prepared.remove(name) {
-                Some(_) => "DEALLOCATE",
-                None => return Err(unknown_statement(name)),
-            },
+            Statement::Deallocate(Some(name)) => {
+                self.statement(name)?;
+                self.drop_statement(name);
+                "DEALLOCATE"
+            }
             Statement::Discard(what) => self.discard(what)?,
             Statement::CloseCursor(name) => {
                 return self.close_cursor(name.as_deref()).map(|tag| Some(Outcome::Command(tag)));
@@ -144,10 +145,7 @@ impl Session {
         parameters: &[SqlType],
         statement: &str,
     ) -> SqlResult<CommandTag> {
-        if self.prepared.contains_key(name) {
-            let message = format!("prepared statement \"{name}\" already exists");
-            return Err(SqlError::new(SqlState::DuplicatePreparedStatement, message));
-        }
+        self.check_statement_name(name)?;
         let declared: Vec<Oid> = parameters.iter().map(|parameter| parameter.oid).collect();
         let tree = planner::parse(statement)?
             .pop()
@@ -160,7 +158,7 @@ impl Session {
         if !preparable {
             return Err(SqlError::new(SqlState::SyntaxError, "utility statements cannot be prepared"));
         }
-        self.prepared.insert(name.to_owned(), prepared);
+        self.keep_statement(name, prepared);
         Ok(CommandTag::Named("PREPARE"))
     }
 
@@ -171,7 +169,7 @@ impl Session {
         texts: &[String],
         eval: &EvalContext,
     ) -> SqlResult<Outcome> {
-        let prepared = self.prepared.get(name).cloned().ok_or_else(|| unknown_statement(name))?;
+        let prepared = Arc::clone(self.statement(name)?);
         if texts.len() != prepared.parameters.len() {
             let message = format!("wrong number of parameters for prepared statement \"{name}\"");
             let detail = format!("Expected {} parameters but got {}.", prepared.parameters.len(), texts.len());
@@ -187,8 +185,4 @@ impl Session {
         let plan = self.current_plan(&prepared).await?;
         Box::pin(self.run_work_of(plan, params)).await
     }
-}
-
-fn unknown_statement(name: &str) -> SqlError {
-    SqlError::new(SqlState::InvalidSqlStatementName, format!("prepared statement \"{name}\" does not exist"))
 }

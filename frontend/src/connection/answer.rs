@@ -105,9 +105,6 @@ impl Connection {
     #[inline]
     pub(super) fn complete(&mut self, tag: CommandTag) {
         self.write_notices();
-        if matches!(tag, CommandTag::Named("DEALLOCATE ALL" | "DISCARD ALL")) {
-            self.statements.clear();
-        }
         let at = wire::start_message(&mut self.socket.output, b'C');
         // Writing to a buffer cannot fail.
         let _ = write!(self.socket.output, "{tag}");

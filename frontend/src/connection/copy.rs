@@ -76,10 +76,18 @@ impl Connection {
     /// Sends the data of COPY TO.
     pub(super) async fn copy_out(&mut self, mut copy: CopyOut) -> Result<CommandTag, Stop> {
         wire::copy_response(&mut self.socket.output, b'H', copy.columns(), copy.binary());
-        while let Some(data) = watch(&mut self.socket, &self.control, pin!(copy.next())).await?? {
-            for piece in data.chunks(wire::MESSAGE_BYTES_MAX - 4) {
+        loop {
+            let data = watch(&mut self.socket, &self.control, pin!(copy.next())).await??;
+            let Some(data) = data else { break };
+            let mut start = 0;
+            for end in copy.row_ends() {
+                let row = data.get(start..*end).unwrap_or_default();
+                start = *end;
+                if row.len() > wire::MESSAGE_BYTES_MAX - 4 {
+                    return Err(SqlError::new(SqlState::ProgramLimitExceeded, "row is too long for a message").into());
+                }
                 let at = wire::start_message(&mut self.socket.output, wire::COPY_DATA);
-                self.socket.output.put_slice(piece);
+                self.socket.output.put_slice(row);
                 wire::finish_message(&mut self.socket.output, at);
                 if self.socket.output.len() >= OUTPUT_BYTES {
                     self.flush().await?;

@@ -1,10 +1,10 @@
 //! The extended protocol: Parse, Bind, Describe, Execute, Close, Sync.
 
-use std::pin::pin;
+use std::{pin::pin, sync::Arc};
 
-use executor::{CommandTag, Outcome, TransactionStatus};
+use executor::{CommandTag, Outcome, Prepared, Session, TransactionStatus};
 use proto::{SqlError, SqlResult, SqlState};
-use schema::{Datum, FormatSettings, Oid, SqlType, datetime::Now, functions::CastContext};
+use schema::{Datum, Oid, SqlType, datetime::Now, functions::CastContext};
 use sharddb_executor as executor;
 use sharddb_proto as proto;
 use sharddb_schema as schema;
@@ -25,11 +25,19 @@ use crate::{
 impl Connection {
     /// Parse.
     pub(super) async fn parse(&mut self, name: &str, sql: &str, types: &[u8]) -> Result<(), Stop> {
-        self.statements.make_room(name)?;
+        if name.is_empty() {
+            self.unnamed = None;
+        } else {
+            self.session.check_statement_name(name)?;
+        }
         let oid = |bytes: &[u8]| Oid(bytes.iter().fold(0, |oid, byte| oid << 8 | u32::from(*byte)));
         let types: SmallVec<[Oid; 16]> = types.chunks_exact(4).map(oid).collect();
         let prepared = watch(&mut self.socket, &self.control, pin!(self.session.prepare(sql, &types))).await??;
-        self.statements.insert(name, prepared);
+        if name.is_empty() {
+            self.unnamed = Some(prepared);
+        } else {
+            self.session.keep_statement(name, prepared);
+        }
         wire::empty(&mut self.socket.output, b'1');
         Ok(())
     }
@@ -37,8 +45,9 @@ impl Connection {
     /// Bind.
     #[inline]
     pub(super) fn bind(&mut self, bind: &Bind<'_>) -> Result<(), Stop> {
-        let prepared = self.statements.get(bind.statement)?;
-        let parameters = decode_parameters(bind, &prepared.parameters, self.session.format())?;
+        let prepared = statement(&self.unnamed, &self.session, bind.statement)?;
+        self.session.check_not_failed(prepared)?;
+        let parameters = decode_parameters(bind, &prepared.parameters, &self.session)?;
         let columns = prepared.fields.as_ref().map_or(0, |fields| fields.len());
         let formats = Formats::new(bind.results, columns)?;
         let portal = Portal { prepared: prepared.clone(), formats, state: PortalState::Bound(parameters) };
@@ -53,7 +62,7 @@ impl Connection {
         let out = &mut self.socket.output;
         let (prepared, formats) = match target {
             Target::Statement => {
-                let prepared = self.statements.get(name)?;
+                let prepared = statement(&self.unnamed, &self.session, name)?;
                 wire::parameter_description(out, &prepared.parameters);
                 (prepared, None)
             }
@@ -74,7 +83,10 @@ impl Connection {
     /// Close; naming what does not exist is no error.
     pub(super) fn close(&mut self, target: Target, name: &str) -> Result<(), Stop> {
         match target {
-            Target::Statement => self.statements.remove(name),
+            Target::Statement if name.is_empty() => self.unnamed = None,
+            Target::Statement => {
+                self.session.drop_statement(name);
+            }
             Target::Portal => self.portals.remove(name),
         }
         wire::empty(&mut self.socket.output, b'3');
@@ -199,8 +211,18 @@ impl Connection {
     }
 }
 
+/// The prepared statement of this name.
+#[inline]
+fn statement<'a>(unnamed: &'a Option<Arc<Prepared>>, session: &'a Session, name: &str) -> SqlResult<&'a Arc<Prepared>> {
+    if !name.is_empty() {
+        return session.statement(name);
+    }
+    let missing = || SqlError::new(SqlState::InvalidSqlStatementName, "unnamed prepared statement does not exist");
+    unnamed.as_ref().ok_or_else(missing)
+}
+
 /// Reads the parameters of a Bind message.
-fn decode_parameters(bind: &Bind<'_>, types: &[Oid], settings: &FormatSettings) -> SqlResult<Vec<Datum>> {
+fn decode_parameters(bind: &Bind<'_>, types: &[Oid], session: &Session) -> SqlResult<Vec<Datum>> {
     let (values, formats) = (bind.values, bind.formats);
     let violation = |message| Err(SqlError::new(SqlState::ProtocolViolation, message));
     if formats.count() > 1 && formats.count() != values.count() {
@@ -218,13 +240,14 @@ fn decode_parameters(bind: &Bind<'_>, types: &[Oid], settings: &FormatSettings) 
         match value {
             None => Ok(Datum::Null),
             Some(bytes) if binary => schema::wire::decode_binary(bytes, SqlType::new(*oid)),
-            Some(bytes) => decode_text(bytes, *oid, settings),
+            Some(bytes) => decode_text(bytes, *oid, session),
         }
     };
     values.iter().enumerate().zip(types).map(decode).collect()
 }
 
-fn decode_text(bytes: &[u8], oid: Oid, settings: &FormatSettings) -> SqlResult<Datum> {
+fn decode_text(bytes: &[u8], oid: Oid, session: &Session) -> SqlResult<Datum> {
     let text = schema::wire::decode_utf8(bytes)?;
-    schema::text::parse_datum(SqlType::new(oid), text, settings, Now(0), CastContext::Assignment)
+    let now = Now(session.transaction_time());
+    schema::text::parse_datum(SqlType::new(oid), text, session.format(), now, CastContext::Assignment)
 }

@@ -20,7 +20,7 @@ mod wait;
 
 use std::{collections::HashMap, io, sync::Arc};
 
-use executor::{Session, TransactionStatus};
+use executor::{Prepared, Session, TransactionStatus};
 use proto::{SqlError, SqlState};
 use sharddb_executor as executor;
 use sharddb_proto as proto;
@@ -31,7 +31,7 @@ use crate::{
     socket::{OUTPUT_BYTES, Socket},
     wire::{self, DecodeError, Frame, FrameError, Message, Taken},
 };
-use portal::{Portals, Statements};
+use portal::Portals;
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -83,7 +83,8 @@ pub(crate) struct Connection {
     control: Arc<Control>,
     /// Keeps the connection's place in the registry.
     _entry: Entry,
-    statements: Statements,
+    /// The unnamed prepared statement; the session keeps the named ones.
+    unnamed: Option<Arc<Prepared>>,
     portals: Portals,
     /// After an error in the extended protocol: skip until Sync.
     skipping: bool,
@@ -100,14 +101,14 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new(socket: Socket, session: Session, entry: Entry) -> Self {
         let control = Arc::clone(&entry.control);
-        let (statements, portals, scratch) = Default::default();
+        let (portals, scratch) = Default::default();
         let told = session.reported_parameters().into_iter().collect();
         Self {
             socket,
             session,
             control,
             _entry: entry,
-            statements,
+            unnamed: None,
             portals,
             skipping: false,
             implicit: false,

@@ -1,4 +1,4 @@
-//! Prepared statements and portals of the extended protocol.
+//! Portals of the extended protocol.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,64 +13,8 @@ use sharddb_schema as schema;
 
 use crate::rows::Formats;
 
-/// Named statements, and named portals, of one connection. Drivers keep hundreds; more than this is a leak.
+/// Named portals of one connection. Drivers keep a few; more than this is a leak.
 const NAMED_MAX: usize = 65_536;
-
-/// Prepared statements.
-#[derive(Default)]
-pub(super) struct Statements {
-    unnamed: Option<Arc<Prepared>>,
-    named: HashMap<Box<str>, Arc<Prepared>>,
-}
-
-impl Statements {
-    /// Makes sure that a statement of this name can be added; the unnamed one makes room.
-    pub(super) fn make_room(&mut self, name: &str) -> SqlResult<()> {
-        if name.is_empty() {
-            self.unnamed = None;
-            return Ok(());
-        }
-        if self.named.contains_key(name) {
-            let message = format!("prepared statement \"{name}\" already exists");
-            return Err(SqlError::new(SqlState::DuplicatePreparedStatement, message));
-        }
-        check_count(self.named.len(), "prepared statements")
-    }
-
-    pub(super) fn insert(&mut self, name: &str, statement: Arc<Prepared>) {
-        if name.is_empty() {
-            self.unnamed = Some(statement);
-        } else {
-            self.named.insert(name.into(), statement);
-        }
-    }
-
-    #[inline]
-    pub(super) fn get(&self, name: &str) -> SqlResult<&Arc<Prepared>> {
-        let found = if name.is_empty() { self.unnamed.as_ref() } else { self.named.get(name) };
-        found.ok_or_else(|| {
-            let message = match name {
-                "" => "unnamed prepared statement does not exist".to_owned(),
-                name => format!("prepared statement \"{name}\" does not exist"),
-            };
-            SqlError::new(SqlState::InvalidSqlStatementName, message)
-        })
-    }
-
-    /// Removes one; nothing happens if there is none.
-    pub(super) fn remove(&mut self, name: &str) {
-        if name.is_empty() {
-            self.unnamed = None;
-        } else {
-            self.named.remove(name);
-        }
-    }
-
-    /// Removes all.
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
-    }
-}
 
 /// A statement with its parameters, ready to run or running.
 pub(super) struct Portal {
@@ -115,7 +59,11 @@ impl Portals {
         if self.named.contains_key(name) {
             return Err(SqlError::new(SqlState::DuplicateCursor, format!("cursor \"{name}\" already exists")));
         }
-        check_count(self.named.len(), "portals")
+        if self.named.len() >= NAMED_MAX {
+            return Err(SqlError::new(SqlState::ProgramLimitExceeded, "too many portals in one session")
+                .with_detail(format!("A session can have {NAMED_MAX} at once.")));
+        }
+        Ok(())
     }
 
     #[inline]
@@ -160,12 +108,4 @@ impl Portals {
 
 fn unknown_portal(name: &str) -> SqlError {
     SqlError::new(SqlState::InvalidCursorName, format!("portal \"{name}\" does not exist"))
-}
-
-fn check_count(count: usize, what: &str) -> SqlResult<()> {
-    if count < NAMED_MAX {
-        return Ok(());
-    }
-    Err(SqlError::new(SqlState::ProgramLimitExceeded, format!("too many {what} in one session"))
-        .with_detail(format!("A session can have {NAMED_MAX} at once.")))
 }

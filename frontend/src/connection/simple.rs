@@ -12,7 +12,7 @@ impl Connection {
     /// Query: every statement of the string is answered as it completes. Several commit together unless they say
     /// otherwise.
     pub(super) async fn query(&mut self, sql: &str) -> Result<(), End> {
-        self.statements.remove("");
+        self.unnamed = None;
         self.portals.remove("");
         match self.run_query(sql).await {
             Ok(()) => {}

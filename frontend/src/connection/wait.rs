@@ -9,7 +9,6 @@ use std::{
 
 use proto::{SqlError, SqlState};
 use sharddb_proto as proto;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::{Connection, End};
 use crate::{
@@ -17,8 +16,6 @@ use crate::{
     socket::{AHEAD_BYTES, Socket},
 };
 
-/// How often a client that has sent much ahead is looked at for being gone.
-const HANGUP_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a statement is cancelled again whose client is gone, should it have started another piece of work.
 const CANCEL_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -71,14 +68,16 @@ pub(super) async fn watch<T>(
     control: &Control,
     mut work: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, End> {
-    let mut look = None;
+    control.mark_busy();
     let end = poll_fn(|cx| {
         if let Poll::Ready(done) = work.as_mut().poll(cx) {
             return Poll::Ready(Ok(done));
         }
-        poll_end(socket, control, &mut look, cx).map(Err)
+        poll_end(socket, control, cx).map(Err)
     });
-    let end = match end.await {
+    let end = end.await;
+    control.mark_idle();
+    let end = match end {
         Ok(done) => return Ok(done),
         Err(end) => end,
     };
@@ -92,12 +91,7 @@ pub(super) async fn watch<T>(
 }
 
 /// Ready when the connection is to end although something runs.
-fn poll_end(
-    socket: &mut Socket,
-    control: &Control,
-    look: &mut Option<Pin<Box<Sleep>>>,
-    cx: &mut Context<'_>,
-) -> Poll<End> {
+fn poll_end(socket: &mut Socket, control: &Control, cx: &mut Context<'_>) -> Poll<End> {
     if control.poll_order(cx) == Order::Terminate {
         return Poll::Ready(terminated());
     }
@@ -111,13 +105,6 @@ fn poll_end(
             Poll::Pending => return Poll::Pending,
         }
     }
-    // Too much is there already to read on until the end of the stream would show.
-    let look = look.get_or_insert_with(|| Box::pin(sleep(HANGUP_INTERVAL)));
-    while look.as_mut().poll(cx).is_ready() {
-        if socket.is_hung_up() {
-            return Poll::Ready(End::Gone);
-        }
-        look.set(sleep_until(Instant::now() + HANGUP_INTERVAL));
-    }
+    // Too much is there already to read on until the end of the stream would show: the monitor sees it.
     Poll::Pending
 }

@@ -66,7 +66,9 @@ impl Numeric {
     /// PostgreSQL's binary form: digit groups of base 10000.
     pub fn write_binary(&self, out: &mut Vec<u8>) {
         let special = |out: &mut Vec<u8>, sign: u16| {
-            for field in [0, 0, sign, 0] {
+            // PostgreSQL reads a scale out of the sign bits of its infinities.
+            let scale = if sign == 0xC000 { 0 } else { 0x20 };
+            for field in [0, 0, sign, scale] {
                 out.extend_from_slice(&field.to_be_bytes());
             }
         };

@@ -95,3 +95,23 @@ fn too_many_clients_are_told_so() {
         }
     }
 }
+#[test]
+fn the_greeting_holds_what_drivers_expect() {
+    let process = Process::start();
+    let mut raw = Raw::connect(process.sql);
+    raw.send(&startup(VERSION, b"user\0postgres\0database\0postgres\0application_name\0test\0\0"));
+    let greeting = raw.until_ready();
+    let tags = tags(&greeting);
+    assert!(tags.starts_with('R') && tags.ends_with("KZ"), "{tags}");
+    let parameter = |name: &str| {
+        let prefix = [name.as_bytes(), &[0]].concat();
+        let found = greeting.iter().find(|answer| answer.tag == b'S' && answer.body.starts_with(&prefix));
+        found.map(|answer| String::from_utf8_lossy(&answer.body[prefix.len()..answer.body.len() - 1]).into_owned())
+    };
+    assert_eq!(parameter("client_encoding").as_deref(), Some("UTF8"));
+    assert_eq!(parameter("standard_conforming_strings").as_deref(), Some("on"));
+    assert_eq!(parameter("integer_datetimes").as_deref(), Some("on"));
+    assert_eq!(parameter("application_name").as_deref(), Some("test"));
+    assert!(parameter("server_version").is_some_and(|version| version.starts_with("15.")));
+    assert_eq!(greeting.last().map(|ready| ready.body.as_slice()), Some(&b"I"[..]));
+}
