@@ -57,29 +57,40 @@ impl Txn {
     }
 
     async fn get_at(&self, keys: &[Bytes], read_ts: u64) -> Result<Vec<Option<Bytes>>> {
-        let mut values: Vec<Option<Option<Bytes>>> = keys.iter().map(|key| self.buffer.get(key).cloned()).collect();
-        let mut attempt = 0;
-        loop {
-            let missing = keys.iter().enumerate().filter(|(i, _)| values[*i].is_none());
-            let groups = group_by_route(&self.client, missing);
-            let mut stale = None;
-            for (route, positions) in groups {
-                for chunk in positions.chunks(GET_KEYS_MAX) {
-                    let wanted = chunk.iter().map(|i| keys[*i].clone()).collect();
-                    match fetch(&self.client, &route, self.read_id(), wanted, read_ts).await? {
-                        Routed::Done(versions) => {
-                            for (i, version) in chunk.iter().zip(versions) {
-                                values[*i] = Some(version.present.then_some(version.value));
-                            }
+        let values = keys.iter().map(|key| self.buffer.get(key).cloned()).collect();
+        fetch_missing(&self.client, self.read_id(), keys, read_ts, values).await
+    }
+}
+
+/// Fetches the values that are not known yet, following ranges as they move.
+pub(crate) async fn fetch_missing(
+    client: &Client,
+    txn: TxnId,
+    keys: &[Bytes],
+    read_ts: u64,
+    mut values: Vec<Option<Option<Bytes>>>,
+) -> Result<Vec<Option<Bytes>>> {
+    let mut attempt = 0;
+    loop {
+        let missing = keys.iter().enumerate().filter(|(i, _)| values[*i].is_none());
+        let groups = group_by_route(client, missing);
+        let mut stale = None;
+        for (route, positions) in groups {
+            for chunk in positions.chunks(GET_KEYS_MAX) {
+                let wanted = chunk.iter().map(|i| keys[*i].clone()).collect();
+                match fetch(client, &route, txn, wanted, read_ts).await? {
+                    Routed::Done(versions) => {
+                        for (i, version) in chunk.iter().zip(versions) {
+                            values[*i] = Some(version.present.then_some(version.value));
                         }
-                        Routed::Stale(reason) => stale = Some(reason),
                     }
+                    Routed::Stale(reason) => stale = Some(reason),
                 }
             }
-            match stale {
-                None => return Ok(values.into_iter().map(Option::unwrap_or_default).collect()),
-                Some(reason) => self.client.reroute(&mut attempt, reason).await?,
-            }
+        }
+        match stale {
+            None => return Ok(values.into_iter().map(Option::unwrap_or_default).collect()),
+            Some(reason) => client.reroute(&mut attempt, reason).await?,
         }
     }
 }

@@ -31,7 +31,7 @@ pub struct Scanner {
 }
 
 /// A row of a scan.
-pub(crate) type KeyValue = (Bytes, Bytes);
+pub type KeyValue = (Bytes, Bytes);
 
 impl Txn {
     /// Starts a scan of `[start, end)` at the statement's snapshot.
@@ -54,13 +54,7 @@ impl Txn {
     /// The next batch of a scan, own writes included; `None` at the end. A batch may be empty.
     pub async fn next_batch(&self, scanner: &mut Scanner) -> Result<Option<Vec<KeyValue>>> {
         let Some(span) = scanner.rest.clone() else { return Ok(None) };
-        let mut attempt = 0;
-        let (rows, rest) = loop {
-            match fetch(&self.client, self.read_id(), &span, scanner).await? {
-                Routed::Done(answer) => break answer,
-                Routed::Stale(reason) => self.client.reroute(&mut attempt, reason).await?,
-            }
-        };
+        let (rows, rest) = fetch_batch(&self.client, self.read_id(), &span, scanner.read_ts, scanner.options).await?;
         let covered = covered(&span, rest.as_ref(), scanner.options.reverse);
         scanner.rest = rest;
         Ok(Some(self.lay_over(rows, &covered, scanner.options.reverse)))
@@ -116,19 +110,36 @@ fn covered(span: &kv::Span, rest: Option<&kv::Span>, reverse: bool) -> kv::Span 
     }
 }
 
-type Batch = (Vec<KeyValue>, Option<kv::Span>);
+/// The first rows of a span and what is left of it, following ranges as they move.
+pub(crate) async fn fetch_batch(
+    client: &Client,
+    txn: TxnId,
+    span: &kv::Span,
+    read_ts: u64,
+    options: ScanOptions,
+) -> Result<Batch> {
+    let mut attempt = 0;
+    loop {
+        match fetch(client, txn, span, read_ts, options).await? {
+            Routed::Done(answer) => return Ok(answer),
+            Routed::Stale(reason) => client.reroute(&mut attempt, reason).await?,
+        }
+    }
+}
 
-async fn fetch(client: &Client, txn: TxnId, span: &kv::Span, scanner: &Scanner) -> Result<Routed<Batch>> {
-    let reverse = scanner.options.reverse;
+pub(crate) type Batch = (Vec<KeyValue>, Option<kv::Span>);
+
+async fn fetch(
+    client: &Client,
+    txn: TxnId,
+    span: &kv::Span,
+    read_ts: u64,
+    options: ScanOptions,
+) -> Result<Routed<Batch>> {
+    let reverse = options.reverse;
     let mut routes = client.ranges().routes(span);
     let (route, part) = if reverse { routes.swap_remove(routes.len() - 1) } else { routes.swap_remove(0) };
-    let scan = kv::Scan {
-        span: Some(part.clone()),
-        read_ts: scanner.read_ts,
-        reverse,
-        max_rows: scanner.options.batch_rows,
-        max_bytes: 0,
-    };
+    let scan = kv::Scan { span: Some(part.clone()), read_ts, reverse, max_rows: options.batch_rows, max_bytes: 0 };
     match client.send(&route, txn, request::Body::Scan(scan)).await? {
         Routed::Done(response::Body::Scan(result)) => {
             let rows = result.rows.into_iter().map(|row| (row.key, row.value)).collect();

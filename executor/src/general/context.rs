@@ -173,9 +173,11 @@ impl View {
         spans.iter().flat_map(inside).cloned().collect()
     }
 
-    /// Whether the transaction has written to a table without having sent it.
-    pub(super) fn has_overlay(&self, storage_id: u32) -> bool {
-        self.overlays.contains_key(&storage_id)
+    /// The own write of a key, if there is one; `None` inside for a deletion.
+    pub(super) fn own_value(&self, storage_id: u32, key: &[u8]) -> Option<Option<Bytes>> {
+        let writes = self.overlays.get(&storage_id)?;
+        let at = writes.binary_search_by(|write| write.key[..].cmp(key)).ok()?;
+        Some(writes[at].value.clone())
     }
 
     pub(super) fn note_read(&self, span: wire::Span) {
@@ -195,6 +197,13 @@ impl Statement {
             task: Arc::new(task),
             view,
         })
+    }
+}
+
+impl Statement {
+    /// Reads keys at the statement's snapshot.
+    pub(super) fn reader(&self) -> kv::SnapshotReader {
+        kv::SnapshotReader::new(self.general.client.clone(), self.view.txn, self.view.read_ts)
     }
 }
 

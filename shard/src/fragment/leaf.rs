@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque, btree_map},
     iter::Peekable,
+    ops::Bound,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -25,10 +26,7 @@ use storage::{Engine, Span};
 use tokio::sync::mpsc;
 
 use super::BatchResult;
-use crate::{
-    mvcc::{Direction, VersionCursor},
-    replica::{Failure, read_failure},
-};
+use crate::mvcc::{Direction, VersionCursor};
 
 /// Bytes of row values after which a batch is closed although it has few rows.
 const BATCH_BYTES: usize = 4 << 20;
@@ -60,13 +58,22 @@ impl LeafSource for ShardSource {
 /// Values that stand above the versions of their keys; `None` for deleted ones.
 type Overlay = BTreeMap<Bytes, Option<Bytes>>;
 
-/// Reads spans one after the other.
+/// Reads spans one after the other. A cursor is opened when its span's turn comes: there may be many spans of a row each.
 pub(super) struct SpanReader {
+    engine: Arc<dyn Engine>,
+    ts: Timestamp,
     /// The transaction's own writes in all spans.
     own: Overlay,
-    spans: VecDeque<OpenSpan>,
+    spans: VecDeque<ReadySpan>,
+    open: Option<OpenSpan>,
     /// Tells whether somebody still waits for batches.
     receiver: mpsc::Sender<BatchResult>,
+}
+
+/// A span in which nothing at or below the snapshot can be committed any more.
+struct ReadySpan {
+    span: Span,
+    overlay: Overlay,
 }
 
 struct OpenSpan {
@@ -83,46 +90,53 @@ impl std::fmt::Debug for SpanReader {
 }
 
 impl SpanReader {
-    pub(super) fn new(own: &[kv::Write], receiver: mpsc::Sender<BatchResult>) -> Self {
+    pub(super) fn new(
+        engine: Arc<dyn Engine>,
+        ts: Timestamp,
+        own: &[kv::Write],
+        receiver: mpsc::Sender<BatchResult>,
+    ) -> Self {
         let own = own.iter().map(|write| (write.key.clone(), write.value.clone())).collect();
-        Self { own, spans: VecDeque::new(), receiver }
+        Self { engine, ts, own, spans: VecDeque::new(), open: None, receiver }
     }
 
-    /// Adds a span that is ready to be read.
-    pub(super) fn add(
-        &mut self,
-        engine: &dyn Engine,
-        span: &kv::Span,
-        ts: Timestamp,
-        intents: Vec<(Bytes, Timestamp, Option<Bytes>)>,
-    ) -> Result<(), Failure> {
+    /// Adds a span that is ready to be read, with what stands there of intents.
+    pub(super) fn add(&mut self, span: &kv::Span, intents: Vec<(Bytes, Timestamp, Option<Bytes>)>) {
         let mut overlay: Overlay = intents.into_iter().map(|(key, _, value)| (key, value)).collect();
-        let inside = |key: &Bytes| *key >= span.start && (span.end.is_empty() || *key < span.end);
-        let own = self.own.iter().filter(|(key, _)| inside(key));
-        overlay.extend(own.map(|(key, value)| (key.clone(), value.clone())));
-        let open = || -> storage::Result<OpenSpan> {
-            let inner = Span::new(span.start.to_vec(), span.end.to_vec());
-            let mut cursor = VersionCursor::open(engine, &inner, ts, Direction::Forward)?;
-            let more = cursor.next()?;
-            Ok(OpenSpan { cursor, more, overlay: overlay.into_iter().peekable() })
-        };
-        self.spans.push_back(open().map_err(|error| read_failure(&error))?);
-        Ok(())
+        let end = if span.end.is_empty() { Bound::Unbounded } else { Bound::Excluded(&span.end) };
+        if span.end.is_empty() || span.start < span.end {
+            let own = self.own.range::<Bytes, _>((Bound::Included(&span.start), end));
+            overlay.extend(own.map(|(key, value)| (key.clone(), value.clone())));
+        }
+        self.spans.push_back(ReadySpan { span: Span::new(span.start.to_vec(), span.end.to_vec()), overlay });
     }
 
     /// Adds the next row to the builder. Answers its size, `None` at the end.
     fn read_row(&mut self, builder: &mut RowsBuilder) -> SqlResult<Option<usize>> {
-        while let Some(span) = self.spans.front_mut() {
-            if let Some(bytes) = span.read_row(builder)? {
+        loop {
+            if let Some(open) = &mut self.open
+                && let Some(bytes) = open.read_row(builder)?
+            {
                 return Ok(Some(bytes));
             }
-            self.spans.pop_front();
+            let Some(next) = self.spans.pop_front() else { return Ok(None) };
+            self.open = Some(OpenSpan::new(self.engine.as_ref(), self.ts, next).map_err(|error| failed(&error))?);
         }
-        Ok(None)
     }
 }
 
+fn failed(error: &storage::Error) -> SqlError {
+    let state = SqlState::from_code(error.sqlstate()).unwrap_or(SqlState::IoError);
+    SqlError::new(state, error.to_string())
+}
+
 impl OpenSpan {
+    fn new(engine: &dyn Engine, ts: Timestamp, ready: ReadySpan) -> storage::Result<Self> {
+        let mut cursor = VersionCursor::open(engine, &ready.span, ts, Direction::Forward)?;
+        let more = cursor.next()?;
+        Ok(Self { cursor, more, overlay: ready.overlay.into_iter().peekable() })
+    }
+
     fn read_row(&mut self, builder: &mut RowsBuilder) -> SqlResult<Option<usize>> {
         loop {
             let above = match (self.overlay.peek(), self.more) {
@@ -150,10 +164,7 @@ impl OpenSpan {
     }
 
     fn advance(&mut self) -> SqlResult<()> {
-        self.more = self.cursor.next().map_err(|error| {
-            let state = SqlState::from_code(error.sqlstate()).unwrap_or(SqlState::IoError);
-            SqlError::new(state, error.to_string())
-        })?;
+        self.more = self.cursor.next().map_err(|error| failed(&error))?;
         Ok(())
     }
 }

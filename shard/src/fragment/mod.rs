@@ -65,8 +65,9 @@ async fn start(
     let source = Arc::new(ShardSource::default());
     let plan = decode_fragment(&request.plan, Arc::clone(&source) as Arc<dyn fragment::LeafSource>)?;
     let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
-    let reader = SpanReader::new(&request.overlay, sender.clone());
-    let reader = prepare(&replica, &header, request.read_ts, spans_of(&plan)?, reader).await?;
+    let ts = if request.read_ts == 0 { replica.fresh() } else { Timestamp(request.read_ts) };
+    let reader = SpanReader::new(Arc::clone(&replica.shared.engine), ts, &request.overlay, sender.clone());
+    let reader = prepare(&replica, &header, ts, spans_of(&plan)?, reader).await?;
     source.fill(reader);
     let rows = if request.batch_rows == 0 { BATCH_ROWS } else { request.batch_rows as usize };
     let config = SessionConfig::new().with_batch_size(rows).with_target_partitions(1);
@@ -120,21 +121,20 @@ fn spans_of(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<kv::Span>, FragmentErro
     Ok(spec.spans.iter().map(span).collect())
 }
 
-/// Opens a reader on every span once nothing at or below the snapshot can still be committed there.
+/// Gives a reader every span once nothing at or below the snapshot can still be committed there.
 async fn prepare(
     replica: &Arc<Replica>,
     header: &kv::Header,
-    read_ts: u64,
+    ts: Timestamp,
     spans: Vec<kv::Span>,
     mut reader: SpanReader,
 ) -> Result<SpanReader, FragmentError> {
-    let ts = if read_ts == 0 { replica.fresh() } else { Timestamp(read_ts) };
     for span in &spans {
         replica.check_span(header, span).map_err(FragmentError::Refused)?;
-        let overlay = replica.prepare_scan(span, ts, TxnId(header.txn)).await.map_err(FragmentError::Refused)?;
-        reader.add(replica.engine(), span, ts, overlay).map_err(FragmentError::Refused)?;
+        let intents = replica.prepare_scan(span, ts, TxnId(header.txn)).await.map_err(FragmentError::Refused)?;
+        reader.add(span, intents);
     }
-    // A split between the first check and the opening of a cursor would have moved writers elsewhere.
+    // Were the shard cut before this, writers elsewhere might not know of the read. A later cut hands the snapshot on.
     for span in &spans {
         replica.check_span(header, span).map_err(FragmentError::Refused)?;
     }

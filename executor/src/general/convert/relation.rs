@@ -268,12 +268,55 @@ impl Converter<'_> {
         if !calls.calls.is_empty() {
             return Err(SqlError::unsupported("a subquery in the keys of WITH TIES"));
         }
+        if limit.into_iter().chain(offset).any(has_subquery) {
+            return self.limit_by_subquery(input, limit, offset, ties);
+        }
         let limit = limit.map(|expr| self.plain(expr, "LIMIT")).transpose()?;
         let offset = offset.map(|expr| self.plain(expr, "OFFSET")).transpose()?;
         let columns = input.rel.columns.clone();
         let node = Node::Limit { input: Box::new(input.rel), limit, offset, ties };
         Ok(Rows { rel: Rel::new(node, columns), keys: input.keys })
     }
+}
+
+impl Converter<'_> {
+    /// The row counts come from a row of their own, and the limit is planned when they are known.
+    fn limit_by_subquery(
+        &mut self,
+        mut input: Rows,
+        limit: Option<&Expr>,
+        offset: Option<&Expr>,
+        ties: Option<Vec<SortKey>>,
+    ) -> SqlResult<Rows> {
+        let mut calls = Calls::behind(0);
+        let counts = self.exprs(limit.into_iter().chain(offset), &mut calls)?;
+        let columns = counts.iter().map(|count| Column::new("count", count.sql_type())).collect();
+        let row = Rel::unit().apply(calls.calls).project(counts, columns);
+        let count = |index: usize| Expr::Outer { depth: 1, index, sql_type: row.columns[index].sql_type };
+        add_level(&mut input.rel);
+        let columns = input.rel.columns.clone();
+        let node = Node::Limit {
+            input: Box::new(input.rel),
+            limit: limit.map(|_| count(0)),
+            offset: offset.map(|_| count(usize::from(limit.is_some()))),
+            ties,
+        };
+        let limited = Rel::new(node, columns.clone());
+        let width = row.arity();
+        let all = [row.columns.clone(), columns].concat();
+        let kept: Vec<usize> = (width..all.len()).collect();
+        let node = Node::Lateral { left: Box::new(row), right: Box::new(limited), outer: false, on: Vec::new() };
+        Ok(Rows { rel: Rel::new(node, all).select(&kept), keys: input.keys })
+    }
+}
+
+/// Outer columns of a relation that comes to stand beside one more row.
+fn add_level(rel: &mut Rel) {
+    rewrite_outer(rel, &mut |node, _| {
+        if let Expr::Outer { depth, .. } = node {
+            *depth += 1;
+        }
+    });
 }
 
 /// Outer columns of a relation that stood for a row of its own and reads none of its columns.

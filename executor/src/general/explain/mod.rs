@@ -7,7 +7,7 @@ mod deparse;
 
 use std::sync::Arc;
 
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, metrics::MetricsSet};
 
 pub(super) use self::deparse::{deparse, deparse_aggregate, deparse_all, deparse_keys};
 
@@ -97,7 +97,7 @@ impl Note {
     }
 
     fn counts(&self) -> String {
-        let Some(metrics) = self.plan.as_ref().and_then(|plan| plan.metrics()) else { return String::new() };
+        let Some(metrics) = self.plan.as_ref().and_then(counted) else { return String::new() };
         let rows = metrics.output_rows();
         let time = metrics.elapsed_compute().map(|nanos| nanos as f64 / 1e6);
         match (time, rows) {
@@ -105,5 +105,16 @@ impl Note {
             (None, Some(rows)) => format!(" (actual rows={rows} loops=1)"),
             _ => String::new(),
         }
+    }
+}
+
+/// Counts of a plan, or of its only input where it counts nothing itself.
+fn counted(plan: &Arc<dyn ExecutionPlan>) -> Option<MetricsSet> {
+    match plan.metrics() {
+        Some(metrics) if metrics.output_rows().is_some() => Some(metrics),
+        _ => match plan.children()[..] {
+            [input] => counted(input),
+            _ => None,
+        },
     }
 }

@@ -8,8 +8,9 @@ use datafusion::{
     physical_expr::{PhysicalExprRef, expressions::Column as ColumnExpr},
     physical_plan::{
         ExecutionPlan,
+        coop::CooperativeExec,
         joins::{
-            CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode,
+            HashJoinExec, PartitionMode,
             utils::{ColumnIndex, JoinFilter},
         },
         projection::ProjectionExec,
@@ -28,6 +29,7 @@ use crate::general::{
     explain::{Note, deparse_all},
     expr::{columns_of, conjunction, is_volatile, remap, sql_type},
     ir::{Join, Rel},
+    operators::{NestedLoop, OperatorExec},
     optimize::estimate,
 };
 
@@ -178,6 +180,18 @@ impl Sides {
     fn finish(self, kind: Join) -> SqlResult<(Arc<dyn ExecutionPlan>, Note, Note)> {
         let Self { left, right, keys, nulls, filter, build_right } = self;
         let (left_note, right_note) = (left.note, right.note);
+        if keys.is_empty() {
+            let (left, right) = (single(left.plan), single(right.plan));
+            let mut fields = left.schema().fields().to_vec();
+            if !matches!(kind, Join::Semi | Join::Anti) {
+                fields.extend(right.schema().fields().iter().cloned());
+            }
+            let fields = fields.iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
+            let filter = filter.map(Arc::new);
+            let operator = NestedLoop { kind, keep_right: build_right, filter };
+            let plan = OperatorExec::new(operator, vec![left, right], Arc::new(Schema::new(fields)));
+            return Ok((Arc::new(plan), left_note, right_note));
+        }
         let (left_width, right_width) = (left.plan.schema().fields().len(), right.plan.schema().fields().len());
         let join_type = join_type(kind, build_right);
         let (build, probe) = if build_right { (right.plan, left.plan) } else { (left.plan, right.plan) };
@@ -185,15 +199,10 @@ impl Sides {
         let keys: Vec<_> =
             if build_right { keys.into_iter().map(|(left, right)| (right, left)).collect() } else { keys };
         let build = single(build);
-        let joined: Arc<dyn ExecutionPlan> = if !keys.is_empty() {
-            let mode = PartitionMode::CollectLeft;
-            let join = HashJoinExec::try_new(build, probe, keys, filter, &join_type, None, mode, nulls, false);
-            Arc::new(join.map_err(failed)?)
-        } else if filter.is_none() && kind == Join::Inner {
-            Arc::new(CrossJoinExec::new(build, probe))
-        } else {
-            Arc::new(NestedLoopJoinExec::try_new(build, probe, filter, &join_type, None).map_err(failed)?)
-        };
+        let mode = PartitionMode::CollectLeft;
+        let join = HashJoinExec::try_new(build, probe, keys, filter, &join_type, None, mode, nulls, false);
+        // Rows may be joined for long without waiting for anything.
+        let joined: Arc<dyn ExecutionPlan> = Arc::new(CooperativeExec::new(Arc::new(join.map_err(failed)?)));
         let both = !matches!(kind, Join::Semi | Join::Anti);
         let joined = if build_right && both { swap_back(joined, left_width, right_width)? } else { joined };
         Ok((joined, left_note, right_note))

@@ -7,6 +7,7 @@
 mod aggregate;
 mod expr;
 mod join;
+mod lookup;
 mod order;
 mod row;
 mod source;
@@ -69,7 +70,16 @@ pub(super) struct Lower<'a> {
 /// Optimizes, lowers and starts a relation.
 pub(super) fn start(statement: &Arc<Statement>, scope: &Scope, rel: Rel) -> SqlResult<SendableRecordBatchStream> {
     let rel = optimize::optimize(statement, rel)?;
-    let plan = plan(statement, scope, &rel)?;
+    start_optimized(statement, scope, &rel)
+}
+
+/// Lowers and starts an optimized relation.
+pub(super) fn start_optimized(
+    statement: &Arc<Statement>,
+    scope: &Scope,
+    rel: &Rel,
+) -> SqlResult<SendableRecordBatchStream> {
+    let plan = plan(statement, scope, rel)?;
     execute_stream(plan, Arc::clone(&statement.task)).map_err(failed)
 }
 
@@ -103,7 +113,10 @@ impl Lower<'_> {
             Node::With { shared, body } => self.with(shared, body, scope),
             Node::Recursive { id, first, step, distinct } => self.recursive(rel, *id, first, step, *distinct, scope),
             Node::Virtual { schema, name } => self.virtual_table(rel, schema, name),
-            Node::Join { kind, left, right, on } => self.join(*kind, left, right, on, scope),
+            Node::Join { kind, left, right, on } => match self.lookup_join(rel, *kind, left, right, on, scope)? {
+                Some(lowered) => Ok(lowered),
+                None => self.join(*kind, left, right, on, scope),
+            },
             Node::Lateral { left, right, outer, on } => self.lateral(rel, left, right, *outer, on, scope),
             Node::Apply { input, calls } => self.apply(rel, input, calls, scope),
             Node::Filter { input, conditions } => self.filter(input, conditions, scope),

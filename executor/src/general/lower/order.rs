@@ -32,7 +32,8 @@ use crate::general::{
     scan::ShardScanExec,
 };
 
-/// Rows up to which a shard sorts by itself and sends the first ones only.
+/// Rows up to which the first ones are kept in memory while sorting, and sent alone by shards; beyond, everything is sorted,
+/// which can go to disk.
 const TOP_ROWS_MAX: usize = 100_000;
 
 impl Lower<'_> {
@@ -66,9 +67,9 @@ impl Lower<'_> {
             return Ok(Lowered { plan: single(input.plan), note: input.note });
         };
         let text = self.explain.then(|| format!("Sort Key: {}", deparse_keys(keys, columns))).unwrap_or_default();
-        let top = fetch.filter(|fetch| *fetch <= TOP_ROWS_MAX);
-        if top.is_some() && keys.iter().all(|key| is_immutable(&key.expr)) {
-            let sort = |plan| Ok(Arc::new(SortExec::new(ordering.clone(), plan).with_fetch(top)) as Arc<_>);
+        let fetch = fetch.filter(|fetch| *fetch <= TOP_ROWS_MAX);
+        if fetch.is_some() && keys.iter().all(|key| is_immutable(&key.expr)) {
+            let sort = |plan| Ok(Arc::new(SortExec::new(ordering.clone(), plan).with_fetch(fetch)) as Arc<_>);
             if let Some(plan) = self.push(&input, sort)? {
                 let note = self.note(|| {
                     let top = Note::titled("Top-N Sort").detail(text.clone());

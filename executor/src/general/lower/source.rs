@@ -18,7 +18,7 @@ use crate::general::{
     explain::Note,
     ir::{Rel, Scan},
     operators::{OperatorExec, Recursive, Shared, SharedScan, ValuesRows, VirtualRows, batch_of},
-    scan::{ShardScan, ShardScanExec, bounds},
+    scan::{IndexScan, ShardScan, ShardScanExec, bounds},
 };
 
 impl Lower<'_> {
@@ -52,13 +52,13 @@ impl Lower<'_> {
             };
             Ok((column.name.to_string(), ScanColumn { id: descriptor.id, oid: descriptor.sql_type.oid, missing }))
         };
-        let spec = ScanSpec {
-            table: table.name.clone(),
-            columns: scan.positions.iter().zip(&rel.columns).map(column).collect::<SqlResult<_>>()?,
-            with_key: scan.with_key,
-            spans: Vec::new(),
-            limit: None,
-        };
+        let columns: Vec<(String, ScanColumn)> =
+            scan.positions.iter().zip(&rel.columns).map(column).collect::<SqlResult<_>>()?;
+        if !access.is_primary(scan) {
+            return Ok(self.index_scan(rel, scan, access, columns));
+        }
+        let spec =
+            ScanSpec { table: table.name.clone(), columns, with_key: scan.with_key, spans: Vec::new(), limit: None };
         let partitions = bounds::partition(&self.statement.general.client, &access.spans);
         let shards = partitions.len();
         let shard_scan = ShardScan { storage_id: table.storage_id, partitions };
@@ -68,12 +68,39 @@ impl Lower<'_> {
         let note = self.note(|| {
             let mut leaf = Note::titled(format!("Scan on {}", scan_name(scan)));
             leaf.details.extend(access.describe(scan));
-            Note::titled("Gather")
-                .detail(format!("Shards: {shards}"))
-                .metered(&plan)
-                .with_child(leaf.labelled("Fragment"))
+            let gather = Note::titled("Gather").detail(format!("Shards: {shards}")).metered(&plan);
+            gather.with_child(leaf.labelled("Fragment"))
         });
         Ok(Lowered { plan, note })
+    }
+
+    /// Rows through a secondary index.
+    fn index_scan(
+        &self,
+        rel: &Rel,
+        scan: &Scan,
+        access: bounds::Access<'_>,
+        columns: Vec<(String, ScanColumn)>,
+    ) -> Lowered {
+        let note = self.note(|| {
+            let title = format!("Index Scan using {} on {}", access.index.name, scan_name(scan));
+            let mut note = Note::titled(title);
+            note.details.extend(access.describe(scan));
+            note
+        });
+        // The rows that the entries name are read too; which they are is not known yet.
+        let (start, end) = schema::key::index_span(&scan.table, scan.table.primary().id);
+        self.statement.view.note_read(crate::general::context::span(start, end));
+        let operator = IndexScan {
+            statement: Arc::clone(self.statement),
+            storage_id: scan.table.storage_id,
+            spans: access.spans,
+            columns: columns.into_iter().map(|(_, column)| column).collect(),
+            with_key: scan.with_key,
+        };
+        let plan: Arc<dyn ExecutionPlan> = Arc::new(OperatorExec::new(operator, Vec::new(), schema_of(&rel.columns)));
+        let note = self.note(|| note.metered(&plan));
+        Lowered { plan, note }
     }
 
     pub(super) fn values(&self, rel: &Rel, rows: &[Vec<Expr>]) -> SqlResult<Lowered> {

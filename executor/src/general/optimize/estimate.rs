@@ -1,11 +1,11 @@
 //! Rough numbers of rows, for choosing between plans.
 
 use planner::plan::{Expr, SetOperator};
-use schema::{Datum, IndexDescriptor};
+use schema::{Datum, IndexDescriptor, TableDescriptor};
 use sharddb_planner as planner;
 use sharddb_schema as schema;
 
-use crate::general::ir::{Join, Node, Rel, Scan};
+use crate::general::ir::{Join, Node, Rel};
 
 /// Rows of a table that was never analyzed.
 const UNKNOWN_ROWS: f64 = 1000.0;
@@ -15,7 +15,7 @@ pub(in crate::general) fn rows(rel: &Rel) -> f64 {
     match &rel.node {
         Node::Unit => 1.0,
         Node::Empty => 0.0,
-        Node::Scan(scan) => scan.table.statistics.as_ref().map_or(UNKNOWN_ROWS, |known| known.rows as f64),
+        Node::Scan(scan) => table_rows(&scan.table),
         Node::Values(rows) => rows.len() as f64,
         Node::Shared(_) | Node::Virtual { .. } => UNKNOWN_ROWS,
         Node::With { body, .. } => rows(body),
@@ -71,7 +71,7 @@ pub(in crate::general) fn selectivity(condition: &Expr) -> f64 {
 /// Estimated number of different values of a column.
 pub(super) fn distinct_values(rel: &Rel, index: usize) -> f64 {
     let known = match &rel.node {
-        Node::Scan(scan) => scan.positions.get(index).map(|at| scan_distinct(scan, *at)),
+        Node::Scan(scan) => scan.positions.get(index).map(|at| table_distinct(&scan.table, *at)),
         Node::Filter { input, .. }
         | Node::Sort { input, .. }
         | Node::Limit { input, .. }
@@ -95,14 +95,19 @@ pub(super) fn distinct_values(rel: &Rel, index: usize) -> f64 {
     known.unwrap_or(rows / 10.0).clamp(1.0, rows)
 }
 
-fn scan_distinct(scan: &Scan, at: usize) -> f64 {
-    let table = &scan.table;
-    let rows = table.statistics.as_ref().map_or(UNKNOWN_ROWS, |known| known.rows as f64);
+/// Rows of a table.
+pub(in crate::general) fn table_rows(table: &TableDescriptor) -> f64 {
+    table.statistics.as_ref().map_or(UNKNOWN_ROWS, |known| (known.rows as f64).max(1.0))
+}
+
+/// Different values of a table's column.
+pub(in crate::general) fn table_distinct(table: &TableDescriptor, at: usize) -> f64 {
+    let rows = table_rows(table);
     let id = table.columns[at].id;
     let statistics = table.statistics.as_ref().and_then(|known| known.columns.iter().find(|c| c.column == id));
     if let Some(column) = statistics {
-        return column.distinct as f64;
+        return (column.distinct as f64).max(1.0);
     }
     let unique = |index: &IndexDescriptor| index.unique && matches!(&index.columns[..], [only] if only.column == id);
-    if table.indexes.iter().any(unique) { rows } else { rows / 10.0 }
+    if table.indexes.iter().any(unique) { rows } else { (rows / 10.0).max(1.0) }
 }

@@ -20,10 +20,17 @@ mod reduce;
 use std::sync::Arc;
 
 pub(super) use initial::{InitialPlan, name_initial_plans, run_initial_plans};
+use planner::plan::Expr;
 use proto::SqlResult;
+use sharddb_planner as planner;
 use sharddb_proto as proto;
 
 use super::{context::Statement, ir::Rel};
+
+/// Narrows an optimized relation by further conditions over its columns.
+pub(super) fn push(statement: &Arc<Statement>, rel: Rel, conditions: Vec<Expr>) -> Rel {
+    prune::prune_all(pushdown::push(&statement.eval, rel, conditions))
+}
 
 /// Optimizes a relation whose outer columns are bound.
 pub(super) fn optimize(statement: &Arc<Statement>, rel: Rel) -> SqlResult<Rel> {

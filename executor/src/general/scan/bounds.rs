@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, ops::Bound};
 use planner::plan::Expr;
 use proto::{SqlResult, kv as wire};
 use schema::{
-    Datum, IndexDescriptor, Oid, SqlType, compare,
+    Datum, IndexColumn, IndexDescriptor, IndexState, Oid, SqlType, compare,
     key::{KeySpan, index_span, prefix_bounds},
 };
 use sharddb_kv as kv;
@@ -15,29 +15,40 @@ use sharddb_planner as planner;
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 
-use crate::general::{context, expr::sql_type, ir::Scan};
+use crate::general::{context, expr::sql_type, ir::Scan, optimize::estimate};
 
 /// Combinations of listed values that are looked up one by one; beyond it, the whole range between them is read.
 const POINTS_MAX: usize = 1024;
 
+/// Rows that one row fetched by its key stands for: reading in order is that much cheaper.
+const FETCH_COST: f64 = 20.0;
+
 /// What is read of a table.
-pub(in crate::general) struct Access {
-    /// Spans within index 1, ascending and disjoint; empty if no row can match.
+pub(in crate::general) struct Access<'a> {
+    /// The index whose keys the spans are; index 1 holds the rows.
+    pub(in crate::general) index: &'a IndexDescriptor,
+    /// Ascending and disjoint; empty if no row can match.
     pub(in crate::general) spans: Vec<wire::Span>,
-    /// Number of key columns that narrow the spans.
+    /// Number of index columns that narrow the spans.
     narrowed: usize,
+    /// Estimated cost, in rows read in order.
+    pub(in crate::general) cost: f64,
 }
 
-impl Access {
+impl Access<'_> {
+    /// Whether the spans are those of the rows themselves.
+    pub(in crate::general) fn is_primary(&self, scan: &Scan) -> bool {
+        self.index.id == scan.table.primary().id
+    }
+
     /// Lines for EXPLAIN.
     pub(in crate::general) fn describe(&self, scan: &Scan) -> Option<String> {
         if self.narrowed == 0 {
             return None;
         }
-        let index = scan.table.primary();
-        let names = index.columns.iter().take(self.narrowed).filter_map(|column| scan.table.column(column.column));
+        let names = self.index.columns.iter().take(self.narrowed).filter_map(|column| scan.table.column(column.column));
         let names: Vec<&str> = names.map(|column| column.name.as_str()).collect();
-        Some(format!("Key Bounds: {} on ({}), spans: {}", index.name, names.join(", "), self.spans.len()))
+        Some(format!("Key Bounds: {} on ({}), spans: {}", self.index.name, names.join(", "), self.spans.len()))
     }
 }
 
@@ -50,20 +61,41 @@ struct Known {
     upper: Option<(Datum, bool)>,
 }
 
-/// The spans of a scan under conditions over its columns.
-pub(in crate::general) fn choose(scan: &Scan, conditions: &[Expr]) -> SqlResult<Access> {
+/// The cheapest way to the rows of a scan that may satisfy conditions over its columns.
+pub(in crate::general) fn choose<'a>(scan: &'a Scan, conditions: &[Expr]) -> SqlResult<Access<'a>> {
     let table = &scan.table;
-    let index = table.primary();
+    let primary = table.primary();
     let mut known: BTreeMap<usize, Known> = BTreeMap::new();
     for condition in conditions {
         learn(scan, condition, &mut known);
     }
-    let (narrowed, spans) = match index_bounds(scan, index, &known)? {
-        Some(bounds) => bounds,
-        None => (0, vec![index_span(table, index.id)]),
-    };
+    let rows = estimate::table_rows(table);
+    let mut best = (rows, primary, 0, vec![index_span(table, primary.id)]);
+    for index in table.indexes.iter().filter(|index| index.state == IndexState::Ready && index.predicate.is_none()) {
+        let Some((narrowed, spans)) = index_bounds(scan, index, &known)? else { continue };
+        let found = rows * fraction(scan, index, &known, narrowed);
+        let cost = if index.id == primary.id { found } else { (found + 1.0) * FETCH_COST };
+        if cost < best.0 || spans.is_empty() {
+            best = (cost, index, narrowed, spans);
+        }
+    }
+    let (cost, index, narrowed, spans) = best;
     let spans = merged(spans).into_iter().map(|(start, end)| context::span(start, end)).collect();
-    Ok(Access { spans, narrowed })
+    Ok(Access { index, spans, narrowed, cost })
+}
+
+/// The estimated fraction of a table's rows within the bounds of an index.
+fn fraction(scan: &Scan, index: &IndexDescriptor, known: &BTreeMap<usize, Known>, narrowed: usize) -> f64 {
+    let column = |column: &IndexColumn| {
+        let Some(at) = scan.table.position(column.column) else { return 1.0 };
+        match known.get(&at) {
+            Some(Known { equal: Some(values), .. }) => values.len() as f64 / estimate::table_distinct(&scan.table, at),
+            Some(Known { lower: Some(_), upper: Some(_), .. }) => 0.1,
+            Some(_) => 0.33,
+            None => 1.0,
+        }
+    };
+    index.columns.iter().take(narrowed).map(column).product()
 }
 
 /// Groups spans by the shard that holds them; each group is one partition.

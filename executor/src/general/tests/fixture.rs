@@ -47,11 +47,15 @@ impl VirtualTables for NoVirtuals {
 
 impl Fixture {
     pub(super) async fn new() -> Self {
+        Self::with_memory(256 << 20).await
+    }
+
+    pub(super) async fn with_memory(memory_bytes: usize) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let files = RealFiles::open(&directory.path().join("raft")).expect("the directory opens");
         let engine = Arc::new(MemoryEngine::default());
         let volume = Volume::assemble(engine, Arc::new(files), LogOptions::default()).await.expect("the volume opens");
-        let options = GeneralOptions { memory_bytes: 256 << 20, parallelism: 2, spill_directory: None };
+        let options = GeneralOptions { memory_bytes, parallelism: 2, spill_directory: None };
         let general = General::new(volume.client().clone(), volume.fragments(), &options).expect("the general path");
         let mut catalog = Catalog::default();
         let public = SchemaDescriptor { oid: Oid(2200), name: "public".to_owned(), owner: Oid(10) };
@@ -116,6 +120,11 @@ impl Fixture {
             Statement::Query(query) => self.rows(&query, txn).await.map(|rows| self.print(&query.fields, &rows)),
             Statement::Ddl(ddl) => match *ddl {
                 Ddl::CreateTable(create) => self.create(&create).await.map(|()| Vec::new()),
+                Ddl::CreateIndex(create) => {
+                    let columns: Vec<&str> = create.columns.iter().map(|(name, ..)| name.as_str()).collect();
+                    self.index(&create.table.name, &columns, create.unique);
+                    Ok(Vec::new())
+                }
                 _ => Err(SqlError::unsupported("this DDL in tests")),
             },
             Statement::Insert(insert) => self.insert(*insert, txn).await.map(|()| Vec::new()),

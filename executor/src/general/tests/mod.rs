@@ -7,3 +7,4 @@
 mod fixture;
 mod plans;
 mod scripts;
+mod transactions;
