@@ -31,6 +31,9 @@ use sharddb_schema as schema;
 /// Rows in a batch: DataFusion's own choice, small enough for the cache and large enough to forget its overhead.
 const BATCH_ROWS: usize = 8192;
 
+/// Memory that a sort sets aside for merging what it has put on disk: DataFusion's own choice.
+const MERGE_BYTES: usize = 10 << 20;
+
 /// Limits of the general path.
 #[derive(Clone, Debug)]
 pub struct GeneralOptions {
@@ -88,7 +91,10 @@ impl General {
         }
         let runtime = runtime.build_arc().map_err(|error| fragment::from_datafusion(&error))?;
         let parallelism = options.parallelism.max(1);
-        let config = SessionConfig::new().with_batch_size(BATCH_ROWS).with_target_partitions(parallelism);
+        let config = SessionConfig::new()
+            .with_batch_size(BATCH_ROWS)
+            .with_target_partitions(parallelism)
+            .with_sort_spill_reservation_bytes(MERGE_BYTES.min(options.memory_bytes / 4));
         Ok(Self { client, fragments, runtime, config, parallelism, traffic: Traffic::default() })
     }
 

@@ -10,7 +10,6 @@ use datafusion::{
         coalesce_partitions::CoalescePartitionsExec,
         limit::GlobalLimitExec,
         sorts::{sort::SortExec, sort_preserving_merge::SortPreservingMergeExec},
-        union::UnionExec,
     },
 };
 use fragment::{ScanLeaf, ScanSpec};
@@ -28,7 +27,7 @@ use crate::general::{
     explain::{Note, deparse_keys},
     expr::is_immutable,
     ir::{Column, Node, Rel},
-    operators::{LimitTies, OperatorExec, SetOperation},
+    operators::{Append, LimitTies, OperatorExec, SetOperation},
     scan::ShardScanExec,
 };
 
@@ -233,9 +232,9 @@ impl Lower<'_> {
     fn union(&self, rel: &Rel, scope: &Scope) -> SqlResult<Lowered> {
         let mut parts = Vec::new();
         union_parts(rel, &mut parts);
-        let lowered = parts.into_iter().map(|part| self.rel(part, scope)).collect::<SqlResult<Vec<_>>>()?;
+        let lowered = parts.into_iter().map(|part| self.single_rel(part, scope)).collect::<SqlResult<Vec<_>>>()?;
         let (plans, notes): (Vec<_>, Vec<_>) = lowered.into_iter().map(|part| (part.plan, part.note)).unzip();
-        let plan = UnionExec::try_new(plans).map_err(failed)?;
+        let plan: Arc<dyn ExecutionPlan> = Arc::new(OperatorExec::new(Append, plans, schema_of(&rel.columns)));
         let note = self.note(|| {
             let mut note = Note::titled("Append").metered(&plan);
             note.children = notes;

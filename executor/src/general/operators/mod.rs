@@ -26,7 +26,7 @@ pub(super) use lookup::{KEPT, KEYS_MAX, Lookup, LookupKey, LookupSpec};
 pub(super) use nested_loop::NestedLoop;
 pub(super) use project_set::{ProjectSet, SetFunctionCall};
 pub(super) use recursive::Recursive;
-pub(super) use rows::{Lateral, ValuesRows, VirtualRows, batch_of};
+pub(super) use rows::{Append, Lateral, ValuesRows, VirtualRows, batch_of};
 pub(super) use set_operation::SetOperation;
 pub(super) use shared::{Shared, SharedScan};
 pub(super) use window::{Bound, Frame, RangeOrder, Window, WindowColumn};

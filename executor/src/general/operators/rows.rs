@@ -107,6 +107,22 @@ impl Operator for VirtualRows {
     }
 }
 
+/// The rows of several inputs, one input after the other.
+#[derive(Debug)]
+pub(in crate::general) struct Append;
+
+impl Operator for Append {
+    fn name(&self) -> &'static str {
+        "Append"
+    }
+
+    fn open(&self, mut inputs: Inputs) -> SqlResult<SendableRecordBatchStream> {
+        let schema = Arc::clone(&inputs.schema);
+        let rows = stream::iter(std::mem::take(&mut inputs.streams)).flatten();
+        Ok(inputs.answer(rows.map(move |batch| relabel(batch.map_err(failed)?, &schema))))
+    }
+}
+
 /// Joins each left row with the rows that a subplan gives for it.
 #[derive(Debug)]
 pub(in crate::general) struct Lateral {
