@@ -5,6 +5,7 @@
 //! Errors carry PostgreSQL's wording, SQLSTATE and position.
 
 mod cursor;
+mod dialect;
 mod error;
 mod locks;
 mod position;
@@ -21,6 +22,7 @@ use sqlparser::{
     tokenizer::{Token, TokenWithSpan, Tokenizer},
 };
 
+use dialect::{Bounded, bounded};
 pub(crate) use locks::lock_target;
 pub(crate) use position::Positions;
 pub(crate) use utility::{
@@ -37,6 +39,12 @@ const CHAIN_LIMIT: usize = 60_000;
 
 /// Stack that one level of a syntax tree may need, in the parser, the binder or while it is freed.
 const STACK_PER_LEVEL: usize = 4 << 10;
+
+/// Stack that must be left where `sqlparser` looks at how much there is: it calls itself through several functions with
+/// large frames in between.
+const STACK_AHEAD: usize = 1 << 20;
+/// Stack it is given when less is left.
+const STACK_MORE: usize = 8 << 20;
 
 /// Below this many operators a thread's own stack is large enough.
 const SHORT_CHAIN: usize = 150;
@@ -151,8 +159,11 @@ fn with_parser<T>(
     read: impl FnOnce(&mut Parser<'_>) -> Result<T, sqlparser::parser::ParserError>,
 ) -> SqlResult<T> {
     let tokens = locks::rewrite(tokens)?;
-    let mut parser = Parser::new(&DIALECT).with_recursion_limit(NESTING_LIMIT).with_tokens_with_locations(tokens);
-    let tree = read(&mut parser).map_err(|error| error::of_parser(&error, positions))?;
+    recursive::set_minimum_stack_size(STACK_AHEAD);
+    recursive::set_stack_allocation_size(STACK_MORE);
+    let dialect = Bounded::new(tokens.len());
+    let mut parser = Parser::new(&dialect).with_recursion_limit(NESTING_LIMIT).with_tokens_with_locations(tokens);
+    let tree = bounded(|| read(&mut parser)).map_err(|error| error::of_parser(&error, positions))?;
     let next = parser.peek_token();
     match next.token {
         Token::EOF => Ok(tree),
