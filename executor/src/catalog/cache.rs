@@ -165,7 +165,7 @@ fn databases(
                 catalog.put(object.clone());
             }
         }
-        let snapshot = Snapshot { catalog, database: Arc::clone(database), version, stable };
+        let snapshot = Snapshot { catalog: Arc::new(catalog), database: Arc::clone(database), version, stable };
         snapshots.insert(database.oid, Arc::new(snapshot));
     }
     snapshots

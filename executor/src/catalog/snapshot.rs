@@ -9,7 +9,7 @@ use sharddb_schema as schema;
 /// the session's snapshot is the same object, the plan is good.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    pub(crate) catalog: Catalog,
+    pub(crate) catalog: Arc<Catalog>,
     pub(crate) database: Arc<DatabaseDescriptor>,
     /// Meta's number when it was read.
     pub(super) version: u64,
@@ -19,7 +19,7 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// A private one: holds the uncommitted changes of a DDL transaction, which locks all others out.
-    pub(crate) fn with_changes(&self, catalog: Catalog) -> Self {
+    pub(crate) fn with_changes(&self, catalog: Arc<Catalog>) -> Self {
         Self { catalog, database: Arc::clone(&self.database), version: self.version, stable: false }
     }
 

@@ -69,13 +69,13 @@ impl<'a> Changes<'a> {
                 engine.catalog().get(actor.database).await?
             }
         };
-        let catalog = base.catalog.clone();
+        let catalog = Catalog::clone(&base.catalog);
         Ok(Self { engine: engine.clone(), txn, actor, notices, eval, catalog, base, own_sequences: None })
     }
 
     /// The statement succeeded: the transaction goes on with the changed catalog.
     pub(crate) fn finish(self) {
-        self.txn.changes = Some(Arc::new(self.base.with_changes(self.catalog)));
+        self.txn.changes = Some(Arc::new(self.base.with_changes(Arc::new(self.catalog))));
     }
 
     /// For expressions over rows.

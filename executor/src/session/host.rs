@@ -9,11 +9,15 @@ use std::{
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use proto::{SqlError, SqlResult, SqlState};
-use schema::{Catalog, Datum, Descriptor, Oid, SequenceDescriptor, functions::Host};
+use schema::{
+    Catalog, Datum, Descriptor, Oid, SequenceDescriptor,
+    functions::{AdvisoryLock, Host},
+};
+use sharddb_planner as planner;
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 
-use super::{CancelHandle, settings::Settings};
+use super::{CancelHandle, core::micros_now, settings::Settings};
 use crate::{Engine, catalog::Snapshot, sequence::Position};
 
 /// Shared between a session and the functions its statements call.
@@ -85,7 +89,7 @@ fn wait<T>(work: impl Future<Output = T>) -> T {
 
 impl Host for SessionHost {
     fn catalog(&self) -> Arc<Catalog> {
-        Arc::new(self.snapshot.load().catalog.clone())
+        Arc::clone(&self.snapshot.load().catalog)
     }
 
     fn setting(&self, name: &str) -> Option<String> {
@@ -142,6 +146,14 @@ impl Host for SessionHost {
         self.engine.signal(backend_pid, terminate)
     }
 
+    fn system_relation(&self, schema: &str, name: &str) -> Option<Oid> {
+        planner::system_catalog::virtual_table(schema, name).map(|table| table.oid)
+    }
+
+    fn clock_time(&self) -> Option<i64> {
+        Some(micros_now())
+    }
+
     fn sleep(&self, microseconds: i64) -> SqlResult<()> {
         let micros = u64::try_from(microseconds).unwrap_or(0);
         let nap = async {
@@ -194,6 +206,26 @@ impl Host for WeakHost {
 
     fn signal(&self, backend_pid: i32, terminate: bool) -> bool {
         self.0.upgrade().is_some_and(|host| host.signal(backend_pid, terminate))
+    }
+
+    fn system_relation(&self, schema: &str, name: &str) -> Option<Oid> {
+        self.0.upgrade()?.system_relation(schema, name)
+    }
+
+    fn system_relation_name(&self, oid: Oid) -> Option<(String, String)> {
+        self.0.upgrade()?.system_relation_name(oid)
+    }
+
+    fn advisory_lock(&self, lock: AdvisoryLock, transaction: bool, wait: bool) -> SqlResult<bool> {
+        self.host()?.advisory_lock(lock, transaction, wait)
+    }
+
+    fn advisory_unlock(&self, lock: Option<AdvisoryLock>) -> SqlResult<bool> {
+        self.host()?.advisory_unlock(lock)
+    }
+
+    fn clock_time(&self) -> Option<i64> {
+        self.0.upgrade()?.clock_time()
     }
 
     fn sleep(&self, microseconds: i64) -> SqlResult<()> {
