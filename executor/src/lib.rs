@@ -30,6 +30,7 @@ mod scram;
 mod sequence;
 mod session;
 mod statistics;
+mod system_catalog;
 mod text;
 mod virtuals;
 

@@ -272,11 +272,17 @@ impl Session {
     pub(super) async fn general_context(&mut self) -> SqlResult<RunContext> {
         let snapshot = self.snapshot().await?;
         let (eval, _) = self.environment(&snapshot);
-        Ok(RunContext {
-            general: Arc::clone(self.engine.general()),
-            eval: Arc::new(eval),
-            virtuals: Arc::new(Virtuals { snapshot }),
-        })
+        let eval = Arc::new(eval);
+        let host = Arc::downgrade(&self.host);
+        let settings = move || host.upgrade().map_or_else(Vec::new, |host| host.settings.lock().describe());
+        let virtuals = Virtuals {
+            snapshot,
+            eval: Arc::clone(&eval),
+            database: self.database,
+            client: self.engine.client().clone(),
+            settings: Box::new(settings),
+        };
+        Ok(RunContext { general: Arc::clone(self.engine.general()), eval, virtuals: Arc::new(virtuals) })
     }
 
     /// Runs a query without row locks.

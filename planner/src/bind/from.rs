@@ -234,9 +234,9 @@ impl Binder<'_> {
                     .columns
                     .iter()
                     .zip(1..)
-                    .map(|((name, sql_type), number)| Field {
-                        name: (*name).to_owned(),
-                        sql_type: *sql_type,
+                    .map(|(column, number)| Field {
+                        name: column.name.to_owned(),
+                        sql_type: column.sql_type,
                         origin: (table.oid.0, number),
                     })
                     .collect();

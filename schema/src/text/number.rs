@@ -122,6 +122,39 @@ pub fn write_float4(value: f32, out: &mut String) {
     }
 }
 
+/// A double as `extra_float_digits` asks: exactly when it is above 0, else with 15 digits and that many more (or less).
+pub(super) fn write_double(value: f64, extra: i32, out: &mut String) {
+    if extra > 0 {
+        write_float8(value, out);
+    } else {
+        write_rounded(value, 15 + extra, out);
+    }
+}
+
+/// A single likewise, with 6 digits.
+pub(super) fn write_single(value: f32, extra: i32, out: &mut String) {
+    if extra > 0 {
+        write_float4(value, out);
+    } else {
+        write_rounded(value.into(), 6 + extra, out);
+    }
+}
+
+/// As C's %.*g.
+fn write_rounded(value: f64, digits: i32, out: &mut String) {
+    if write_special(value, out) {
+        return;
+    }
+    let digits = digits.max(1);
+    let rounded = format!("{value:.*e}", digits as usize - 1);
+    let (mantissa, exponent) = rounded.split_once('e').expect("scientific form has an exponent");
+    let mantissa = match mantissa.contains('.') {
+        true => mantissa.trim_end_matches('0').trim_end_matches('.'),
+        false => mantissa,
+    };
+    layout(&format!("{mantissa}e{exponent}"), digits, out);
+}
+
 fn write_special(value: f64, out: &mut String) -> bool {
     let text = match value {
         value if value.is_nan() => "NaN",

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{
     array::write_array,
     bytes,
-    number::{write_float4, write_float8},
+    number::{write_double, write_single},
 };
 use crate::{ArrayValue, Datum, FormatSettings, Oid, SqlType, datetime};
 
@@ -21,8 +21,8 @@ pub fn write_text(value: &Datum, sql_type: SqlType, settings: &FormatSettings, o
         Datum::Int2(value) => put!("{value}"),
         Datum::Int4(value) => put!("{value}"),
         Datum::Int8(value) => put!("{value}"),
-        Datum::Float4(value) => write_float4(*value, out),
-        Datum::Float8(value) => write_float8(*value, out),
+        Datum::Float4(value) => write_single(*value, settings.extra_float_digits, out),
+        Datum::Float8(value) => write_double(*value, settings.extra_float_digits, out),
         Datum::Numeric(value) => put!("{value}"),
         Datum::Text(value) | Datum::Json(value) | Datum::Jsonb(value) => out.push_str(value),
         Datum::Char(0) => {}

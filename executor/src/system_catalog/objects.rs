@@ -1,0 +1,104 @@
+//! The readable views: `pg_tables`, `pg_views`, `pg_indexes`, `pg_sequences`, and `pg_sequence`.
+
+use proto::SqlResult;
+use schema::{Datum, Descriptor, Oid, SequenceDescriptor, functions};
+use sharddb_proto as proto;
+use sharddb_schema as schema;
+
+use super::{
+    Rows, Source,
+    classes::{tables as all_tables, visible_indexes},
+    name, oid,
+};
+
+fn role_name(source: &Source<'_>, owner: Oid) -> Datum {
+    match source.catalog.get(owner) {
+        Some(Descriptor::Role(role)) => name(&role.name),
+        _ => Datum::Null,
+    }
+}
+
+pub(super) fn schema_name(source: &Source<'_>, schema: Oid) -> Datum {
+    name(source.catalog.schema_name(schema).unwrap_or_default())
+}
+
+pub(super) fn tables(source: &Source<'_>, rows: &mut Rows) {
+    for table in all_tables(source) {
+        rows.add([
+            ("schemaname", schema_name(source, table.schema)),
+            ("tablename", name(&table.name)),
+            ("tableowner", role_name(source, table.owner)),
+            ("hasindexes", Datum::Bool(visible_indexes(table).next().is_some())),
+            ("hasrules", Datum::Bool(false)),
+            ("hastriggers", Datum::Bool(false)),
+            ("rowsecurity", Datum::Bool(false)),
+        ]);
+    }
+}
+
+pub(super) fn views(source: &Source<'_>, rows: &mut Rows) -> SqlResult<()> {
+    for object in source.catalog.objects() {
+        let Descriptor::View(view) = object else { continue };
+        rows.add([
+            ("schemaname", schema_name(source, view.schema)),
+            ("viewname", name(&view.name)),
+            ("viewowner", role_name(source, view.owner)),
+            ("definition", Datum::text(format!("{};", view.query))),
+        ]);
+    }
+    Ok(())
+}
+
+pub(super) fn indexes(source: &Source<'_>, rows: &mut Rows) -> SqlResult<()> {
+    for table in all_tables(source) {
+        for index in visible_indexes(table) {
+            let definition = functions::index_definition(source.catalog, table, index);
+            rows.add([
+                ("schemaname", schema_name(source, table.schema)),
+                ("tablename", name(&table.name)),
+                ("indexname", name(&index.name)),
+                ("indexdef", definition.map_or(Datum::Null, Datum::text)),
+            ]);
+        }
+    }
+    Ok(())
+}
+
+fn all_sequences<'a>(source: &'a Source<'_>) -> impl Iterator<Item = &'a SequenceDescriptor> {
+    source.catalog.objects().filter_map(|object| match object {
+        Descriptor::Sequence(sequence) => Some(&**sequence),
+        _ => None,
+    })
+}
+
+pub(super) fn sequences(source: &Source<'_>, rows: &mut Rows) {
+    for sequence in all_sequences(source) {
+        rows.add([
+            ("schemaname", schema_name(source, sequence.schema)),
+            ("sequencename", name(&sequence.name)),
+            ("sequenceowner", role_name(source, sequence.owner)),
+            ("data_type", oid(sequence.sql_type)),
+            ("start_value", Datum::Int8(sequence.start)),
+            ("min_value", Datum::Int8(sequence.min)),
+            ("max_value", Datum::Int8(sequence.max)),
+            ("increment_by", Datum::Int8(sequence.increment)),
+            ("cycle", Datum::Bool(sequence.cycle)),
+            ("cache_size", Datum::Int8(sequence.cache)),
+        ]);
+    }
+}
+
+pub(super) fn sequence_parameters(source: &Source<'_>, rows: &mut Rows) {
+    for sequence in all_sequences(source) {
+        rows.add([
+            ("seqrelid", oid(sequence.oid)),
+            ("seqtypid", oid(sequence.sql_type)),
+            ("seqstart", Datum::Int8(sequence.start)),
+            ("seqincrement", Datum::Int8(sequence.increment)),
+            ("seqmax", Datum::Int8(sequence.max)),
+            ("seqmin", Datum::Int8(sequence.min)),
+            ("seqcache", Datum::Int8(sequence.cache)),
+            ("seqcycle", Datum::Bool(sequence.cycle)),
+        ]);
+    }
+}
