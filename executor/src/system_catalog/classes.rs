@@ -63,7 +63,8 @@ fn add_table(table: &TableDescriptor, rows: &mut Rows) {
     let foreign = table.constraints.iter().any(|found| matches!(found.kind, ConstraintKind::ForeignKey { .. }));
     let has_indexes = table.indexes.len() > 1 || !table.has_hidden_row_id();
     let tuples = table.statistics.as_ref().map_or(-1.0, |statistics| statistics.rows as f32);
-    let pages = table.statistics.as_ref().map_or(0, |statistics| i32::try_from(statistics.bytes / 8192 + 1).unwrap_or(0));
+    let pages =
+        table.statistics.as_ref().map_or(0, |statistics| i32::try_from(statistics.bytes / 8192 + 1).unwrap_or(0));
     rows.add([
         ("oid", oid(table.oid)),
         ("relname", name(&table.name)),
@@ -118,9 +119,10 @@ pub(super) fn fill_indexes(source: &Source<'_>, rows: &mut Rows) {
         for index in visible_indexes(table) {
             let count = i16::try_from(index.columns.len()).unwrap_or(i16::MAX);
             let numbers = index.columns.iter().map(|column| Datum::Int2(column.column.0.cast_signed())).collect();
-            let options = index.columns.iter().map(|column| {
-                Datum::Int2(i16::from(column.descending) | (i16::from(column.nulls_first) << 1))
-            });
+            let options = index
+                .columns
+                .iter()
+                .map(|column| Datum::Int2(i16::from(column.descending) | (i16::from(column.nulls_first) << 1)));
             let primary = index.constraint.is_some() && index.id == schema::key::PRIMARY_INDEX;
             let zeros = vec![Datum::Oid(0); index.columns.len()];
             rows.add([

@@ -136,7 +136,8 @@ pub(super) fn fill_defaults(source: &Source<'_>, rows: &mut Rows) {
 pub(super) fn fill_comments(source: &Source<'_>, rows: &mut Rows) {
     for table in tables(source) {
         let own = table.comment.iter().map(|comment| (0, comment));
-        let columns = table.columns.iter().filter_map(|column| Some((i32::from(column.id.0), column.comment.as_ref()?)));
+        let columns =
+            table.columns.iter().filter_map(|column| Some((i32::from(column.id.0), column.comment.as_ref()?)));
         for (number, comment) in own.chain(columns) {
             rows.add([
                 ("objoid", oid(table.oid)),

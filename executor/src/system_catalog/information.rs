@@ -123,9 +123,12 @@ fn add_column(
         ("dtd_identifier", Datum::text(number.to_string())),
         ("is_self_referencing", yes_no(false)),
         ("is_identity", yes_no(identity.is_some())),
-        ("identity_generation", identity.map_or(Datum::Null, |identity| {
-            Datum::text(if *identity == Identity::Always { "ALWAYS" } else { "BY DEFAULT" })
-        })),
+        (
+            "identity_generation",
+            identity.map_or(Datum::Null, |identity| {
+                Datum::text(if *identity == Identity::Always { "ALWAYS" } else { "BY DEFAULT" })
+            }),
+        ),
         ("is_generated", Datum::text(if generated.is_some() { "ALWAYS" } else { "NEVER" })),
         ("generation_expression", generated.map_or(Datum::Null, Datum::text)),
         ("is_updatable", yes_no(descriptor.is_some())),
@@ -157,11 +160,7 @@ fn schemata(source: &Source<'_>, rows: &mut Rows) {
             Some(Descriptor::Role(role)) => name(&role.name),
             _ => Datum::Null,
         };
-        rows.add([
-            ("catalog_name", database(source)),
-            ("schema_name", name(&schema.name)),
-            ("schema_owner", owner),
-        ]);
+        rows.add([("catalog_name", database(source)), ("schema_name", name(&schema.name)), ("schema_owner", owner)]);
     }
 }
 

@@ -90,6 +90,7 @@ pub(crate) fn rows(schema: &str, name: &str, source: &Source<'_>) -> SqlResult<V
         ("pg_catalog", "pg_attribute") => columns::fill(source, &mut rows),
         ("pg_catalog", "pg_attrdef") => columns::fill_defaults(source, &mut rows),
         ("pg_catalog", "pg_description") => columns::fill_comments(source, &mut rows),
+        ("pg_catalog", "pg_depend") => objects::dependencies(source, &mut rows),
         ("pg_catalog", "pg_constraint") => constraints::fill(source, &mut rows),
         ("pg_catalog", "pg_type") => types::fill(&mut rows),
         ("pg_catalog", "pg_proc") => types::fill_functions(&mut rows),

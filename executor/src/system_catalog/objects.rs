@@ -8,8 +8,11 @@ use sharddb_schema as schema;
 use super::{
     Rows, Source,
     classes::{tables as all_tables, visible_indexes},
-    name, oid,
+    code, name, oid,
 };
+
+/// OID of `pg_class`.
+const CLASSES: u32 = 1259;
 
 fn role_name(source: &Source<'_>, owner: Oid) -> Datum {
     match source.catalog.get(owner) {
@@ -99,6 +102,23 @@ pub(super) fn sequence_parameters(source: &Source<'_>, rows: &mut Rows) {
             ("seqmin", Datum::Int8(sequence.min)),
             ("seqcache", Datum::Int8(sequence.cache)),
             ("seqcycle", Datum::Bool(sequence.cycle)),
+        ]);
+    }
+}
+
+/// `pg_depend`: sequences that belong to columns.
+pub(super) fn dependencies(source: &Source<'_>, rows: &mut Rows) {
+    for sequence in all_sequences(source) {
+        let Some((table, column)) = sequence.owned_by else { continue };
+        let owner = source.catalog.table(table).and_then(|table| table.column(column));
+        let internal = owner.is_some_and(|column| column.identity.is_some());
+        rows.add([
+            ("classid", Datum::Oid(CLASSES)),
+            ("objid", oid(sequence.oid)),
+            ("refclassid", Datum::Oid(CLASSES)),
+            ("refobjid", oid(table)),
+            ("refobjsubid", Datum::Int4(i32::from(column.0))),
+            ("deptype", code(if internal { 'i' } else { 'a' })),
         ]);
     }
 }

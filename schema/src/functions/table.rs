@@ -96,7 +96,7 @@ static AGGREGATES: &[&[Aggregate]] = &[
     aggregate::REGRESSION,
 ];
 
-static SET_FUNCTIONS: &[&[SetFunction]] = &[set::SERIES, set::LISTS, set::JSON, system::KEYWORDS];
+static SET_FUNCTIONS: &[&[SetFunction]] = &[set::SERIES, set::LISTS, set::JSON, set::PARTITIONS, system::KEYWORDS];
 
 /// A strict, immutable function.
 pub(super) const fn function(name: &'static str, args: &'static [Oid], result: Oid, eval: ScalarFn) -> Function {

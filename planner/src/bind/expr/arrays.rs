@@ -44,7 +44,7 @@ impl Binder<'_> {
         if fields == chain.len() {
             return Ok(array);
         }
-        let Some(element) = array.sql_type().oid.element_type() else {
+        let Some(element) = functions::element_of(array.sql_type().oid) else {
             let message = format!(
                 "cannot subscript type {} because it does not support subscripting",
                 types::type_name(array.sql_type())
@@ -106,7 +106,7 @@ impl Binder<'_> {
             }
             _ => array,
         };
-        let Some(element) = array.sql_type().oid.element_type() else {
+        let Some(element) = functions::element_of(array.sql_type().oid) else {
             let message = "op ANY/ALL (array) requires array on right side";
             return Err(SqlError::new(SqlState::WrongObjectType, message));
         };

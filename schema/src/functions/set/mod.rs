@@ -2,10 +2,12 @@
 
 mod json;
 mod lists;
+mod partitions;
 mod series;
 
 pub(super) use json::JSON;
 pub(super) use lists::LISTS;
+pub(super) use partitions::PARTITIONS;
 pub(super) use series::SERIES;
 
 use super::{SetFn, SetFunction, SetRows, Volatility};
