@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use rand::Rng;
 use tokio_postgres::{Client, NoTls};
 
 use crate::{
@@ -53,10 +52,8 @@ async fn create(client: &Client) {
 
 /// One transfer; the answer to COMMIT is its acknowledgement.
 async fn transfer(client: &mut Client, id: i64) -> Result<(), tokio_postgres::Error> {
-    let (from, to, amount) = {
-        let mut random = rand::rng();
-        (random.random_range(1..=ACCOUNTS), random.random_range(1..=ACCOUNTS), random.random_range(1..=10i64))
-    };
+    let (from, to) = (rand::random_range(1..=ACCOUNTS), rand::random_range(1..=ACCOUNTS));
+    let amount = rand::random_range(1..=10i64);
     let txn = client.transaction().await?;
     let update = "UPDATE accounts SET balance = balance + $1 WHERE id = $2";
     txn.execute(update, &[&-amount, &from]).await?;
@@ -125,7 +122,7 @@ async fn money_survives_kills() {
     for round in 0..kills {
         let tasks: Vec<_> = (0..clients).map(|_| tokio::spawn(client(process.sql, Arc::clone(&ids)))).collect();
         let audit = tokio::spawn(auditor(process.sql));
-        let pause = rand::rng().random_range(300..1500);
+        let pause = rand::random_range(300..1500);
         tokio::time::sleep(Duration::from_millis(pause)).await;
         process.signal("KILL");
         process.wait();
