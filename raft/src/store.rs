@@ -112,11 +112,8 @@ impl RaftLogStorage<Types> for GroupLog {
     }
 
     async fn truncate_after(&mut self, last: Option<EntryId>) -> io::Result<()> {
-        // Before the first entry there is nothing at index 0 either: membership is proposed like any entry.
-        let Some(last) = last else {
-            return self.durable(|log, done| log.drop_group(self.group, done)).await;
-        };
-        self.durable(|log, done| log.truncate(self.group, last.index, done)).await
+        let from = last.map_or(0, |last| last.index + 1);
+        self.durable(|log, done| log.truncate(self.group, from, done)).await
     }
 
     async fn purge(&mut self, id: EntryId) -> io::Result<()> {

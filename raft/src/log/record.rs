@@ -1,11 +1,12 @@
 //! Records of the shared log, byte by byte.
 //!
 //! ```text
-//! record  = length u32 LE (of body) · crc u32 LE (of sequence and body) · sequence u64 LE · body
+//! record  = length u32 LE (of body) · crc u32 LE (of body) · sequence u64 LE · crc u32 LE (of the 16 bytes before) · body
 //! body    = kind u8 · group u64 LE · index u64 LE · payload
-//! segment = magic 8 bytes · segment number u64 LE · first sequence u64 LE · crc u32 LE · zero u32, then records
+//! segment = magic 8 bytes · segment number u64 LE · first sequence u64 LE · crc u32 LE · zero u32, then records, then zeros
 //! ```
-//! Kinds are part of the format: never reuse a number.
+//! The header has a checksum of its own so that a damaged body still has a known length. No header is all zeros, so zeros
+//! end the records of a segment. Kinds are part of the format: never reuse a number.
 
 use bytes::Bytes;
 
@@ -14,7 +15,7 @@ use bytes::Bytes;
 pub struct GroupId(pub u64);
 
 /// Bytes of a record before its body.
-pub(super) const HEADER: usize = 16;
+pub(super) const HEADER: usize = 20;
 /// Bytes of a body before its payload.
 const BODY_HEADER: usize = 17;
 /// Longest body accepted: longer lengths are garbage. Raft entries are bounded far below this.
@@ -32,7 +33,7 @@ pub(super) enum Record {
     Entry { group: GroupId, index: u64, payload: Bytes },
     /// The group's vote.
     Vote { group: GroupId, payload: Bytes },
-    /// Entries after `index` are gone.
+    /// Entries from `index` on are gone.
     Truncate { group: GroupId, index: u64 },
     /// Entries up to and including `index` are gone; `payload` is the id of the last of them.
     Purge { group: GroupId, index: u64, payload: Bytes },
@@ -65,38 +66,55 @@ impl Record {
         out.extend_from_slice(&length.to_le_bytes());
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&sequence.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
         out.push(kind);
         out.extend_from_slice(&group.to_le_bytes());
         out.extend_from_slice(&index.to_le_bytes());
         out.extend_from_slice(payload);
-        let crc = crc32c::crc32c(&out[start + 8..]);
-        out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+        let body = crc32c::crc32c(&out[start + HEADER..]);
+        out[start + 4..start + 8].copy_from_slice(&body.to_le_bytes());
+        let header = crc32c::crc32c(&out[start..start + 16]);
+        out[start + 16..start + HEADER].copy_from_slice(&header.to_le_bytes());
     }
 
-    /// Reads a record at the start of `bytes`: its sequence number, itself, and its length. `None` if the bytes are no
-    /// whole and intact record.
-    pub(super) fn decode(bytes: &Bytes) -> Option<(u64, Self, usize)> {
-        let length = u32_at(bytes, 0)? as usize;
-        let end = HEADER.checked_add(length)?;
-        if !(BODY_HEADER..=BODY_MAX).contains(&length) || bytes.len() < end {
-            return None;
+    /// Reads a record at the start of `bytes`: its sequence number, itself, and its length.
+    pub(super) fn decode(bytes: &Bytes) -> Result<(u64, Self, usize), Damaged> {
+        let (length, sequence) = read_header(bytes).ok_or(Damaged { extent: HEADER })?;
+        let end = HEADER + length;
+        let damaged = Damaged { extent: end };
+        let body = bytes.get(HEADER..end).ok_or(damaged)?;
+        if u32_at(bytes, 4) != Some(crc32c::crc32c(body)) {
+            return Err(damaged);
         }
-        if crc32c::crc32c(&bytes[8..end]) != u32_at(bytes, 4)? {
-            return None;
-        }
-        let (group, index) = (GroupId(u64_at(bytes, 17)?), u64_at(bytes, 25)?);
+        let (Some(group), Some(index)) = (u64_at(body, 1), u64_at(body, 9)) else { return Err(damaged) };
+        let group = GroupId(group);
         let payload = bytes.slice(HEADER + BODY_HEADER..end);
-        let record = match bytes[HEADER] {
+        let record = match body[0] {
             1 => Self::Round { durable: index },
             2 => Self::Entry { group, index, payload },
             3 => Self::Vote { group, payload },
             4 => Self::Truncate { group, index },
             5 => Self::Purge { group, index, payload },
             6 => Self::Drop { group },
-            _ => return None,
+            _ => return Err(damaged),
         };
-        Some((u64_at(bytes, 8)?, record, end))
+        Ok((sequence, record, end))
     }
+}
+
+/// Bytes that are no whole and intact record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Damaged {
+    /// How far the record reaches: its header only, if that is damaged.
+    pub(super) extent: usize,
+}
+
+/// Body length and sequence number of an intact header.
+pub(super) fn read_header(bytes: &[u8]) -> Option<(usize, u64)> {
+    let header = bytes.get(..HEADER)?;
+    let length = u32_at(header, 0)? as usize;
+    let intact = (BODY_HEADER..=BODY_MAX).contains(&length) && u32_at(header, 16)? == crc32c::crc32c(&header[..16]);
+    intact.then_some((length, u64_at(header, 8)?))
 }
 
 /// The header of a segment.
@@ -144,14 +162,15 @@ mod tests {
             let mut bytes = Vec::new();
             record.encode(42, &mut bytes);
             assert_eq!(bytes.len(), record.encoded_len());
-            assert_eq!(Record::decode(&bytes.clone().into()), Some((42, record, bytes.len())));
+            assert_eq!(Record::decode(&bytes.clone().into()), Ok((42, record, bytes.len())));
             for bit in 0..bytes.len() * 8 {
                 let mut bad = bytes.clone();
                 bad[bit / 8] ^= 1 << (bit % 8);
-                assert_eq!(Record::decode(&bad.into()), None, "bit {bit}");
+                let extent = if bit < HEADER * 8 { HEADER } else { bytes.len() };
+                assert_eq!(Record::decode(&bad.into()), Err(Damaged { extent }), "bit {bit}");
             }
             for cut in 0..bytes.len() {
-                assert_eq!(Record::decode(&bytes[..cut].to_vec().into()), None, "cut at {cut}");
+                assert!(Record::decode(&bytes[..cut].to_vec().into()).is_err(), "cut at {cut}");
             }
         }
     }

@@ -1,17 +1,25 @@
 //! The log as its users see it.
 
-use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::{
     files::Files,
-    index::Index,
+    index::{Index, Slot},
     record::{GroupId, Record},
     recovery::{self, Recovered},
-    segment::Segment,
-    writer::{Round, Writer},
+    segment::{self, Position, Segment},
+    writer::{Round, Tail, Writer},
 };
 
 /// Why the log could not be opened, written or read.
@@ -39,6 +47,20 @@ pub enum LogError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// The log and a group's state machine do not belong together.
+    #[error("the state of group {group} {reason}")]
+    Mismatch {
+        /// The group.
+        group: u64,
+        /// What does not fit.
+        reason: &'static str,
+    },
+    /// A state machine could not follow the log, which stops the whole host.
+    #[error("{reason}")]
+    Machine {
+        /// Its words.
+        reason: String,
+    },
     /// The log is being closed.
     #[error("the Raft log is closed")]
     Closed,
@@ -56,8 +78,8 @@ impl LogError {
     pub fn sqlstate(&self) -> &'static str {
         match self {
             Self::DiskFull => "53100",
-            Self::Io { .. } => "58030",
-            Self::Corrupt { .. } => "XX001",
+            Self::Io { .. } | Self::Machine { .. } => "58030",
+            Self::Corrupt { .. } | Self::Mismatch { .. } => "XX001",
             Self::Closed => "57P01",
         }
     }
@@ -84,6 +106,8 @@ pub(super) struct State {
     pub(super) segments: Mutex<BTreeMap<u64, Segment>>,
     /// Set by the first failed write or sync; never cleared.
     pub(super) failure: Mutex<Option<LogError>>,
+    /// Set when the log is closed in order.
+    pub(super) closing: AtomicBool,
 }
 
 /// Called once with the outcome of a round.
@@ -101,10 +125,14 @@ pub struct SharedLog {
 impl SharedLog {
     /// Opens the log of a directory, reading back what is there.
     pub fn open(files: Arc<dyn Files>, options: LogOptions) -> Result<Self, LogError> {
-        let Recovered { index, segments, next_sequence, end } = recovery::recover(files.as_ref())?;
-        let state =
-            Arc::new(State { index: Mutex::new(index), segments: Mutex::new(segments), failure: Mutex::new(None) });
-        let writer = Writer::start(files, options, Arc::clone(&state), next_sequence, end)?;
+        let Recovered { index, segments, next_sequence, end, allocated } = recovery::recover(files.as_ref())?;
+        let state = Arc::new(State {
+            index: Mutex::new(index),
+            segments: Mutex::new(segments),
+            failure: Mutex::new(None),
+            closing: AtomicBool::new(false),
+        });
+        let writer = Writer::start(files, options, Arc::clone(&state), Tail { next_sequence, end, allocated })?;
         Ok(Self { state, writer, order: Mutex::new(()) })
     }
 
@@ -127,7 +155,7 @@ impl SharedLog {
         self.submit(vec![Record::Vote { group, payload: vote }], done);
     }
 
-    /// Drops entries after `index`.
+    /// Drops entries from `index` on.
     pub fn truncate(&self, group: GroupId, index: u64, done: Done) {
         self.submit(vec![Record::Truncate { group, index }], done);
     }
@@ -148,11 +176,9 @@ impl SharedLog {
         }
         let order = self.order.lock();
         let mut index = self.state.index.lock();
-        for record in &records {
-            index.apply(record, None);
-        }
+        let freed = records.iter().flat_map(|record| index.apply(record, None)).collect();
         drop(index);
-        let refused = self.writer.submit(Round { records, done });
+        let refused = self.writer.submit(Round { records, freed, done });
         drop(order);
         if let Some(round) = refused {
             (round.done)(Err(LogError::Closed));
@@ -162,6 +188,19 @@ impl SharedLog {
     /// The failure that stopped the log, if one did.
     pub fn failure(&self) -> Option<LogError> {
         self.state.failure.lock().clone()
+    }
+
+    /// Ends in order: what was submitted is written, then a mark that proves it to be complete. Later calls are answered
+    /// with `Closed`, and nothing is written once this returns, whoever still holds the log. Blocks for a sync.
+    pub fn close(&self) {
+        self.state.closing.store(true, Ordering::SeqCst);
+        self.writer.stop();
+        self.state.failure.lock().get_or_insert(LogError::Closed);
+    }
+
+    /// Stops the log for good: nothing is written any more, and every later call is answered with this failure.
+    pub fn fail(&self, failure: LogError) {
+        self.state.failure.lock().get_or_insert(failure);
     }
 
     /// The group's vote.
@@ -181,39 +220,41 @@ impl SharedLog {
 
     /// Entries of `[start, end)` that exist, in order.
     pub fn read(&self, group: GroupId, start: u64, end: u64) -> Result<Vec<(u64, Bytes)>, LogError> {
-        let mut found = Vec::new();
-        let index = self.state.index.lock();
-        let Some(state) = index.groups.get(&group) else { return Ok(found) };
-        if start >= end {
-            return Ok(found);
-        }
-        for (index, slot) in state.entries.range(start..end) {
-            let payload = match (&slot.cached, slot.position) {
-                (Some(payload), _) => payload.clone(),
-                (None, Some(position)) => self.read_entry(position)?,
-                (None, None) => unreachable!("an entry is in memory until it is written"),
-            };
-            found.push((*index, payload));
-        }
-        Ok(found)
+        let found = self.locate(group, start, end);
+        let read = found.into_iter().map(|(index, place)| match place {
+            Place::Cached(payload) => Ok((index, payload)),
+            Place::Stored(segment, position) => Ok((index, read_entry(&segment, position)?)),
+        });
+        read.collect()
     }
 
-    fn read_entry(&self, position: super::segment::Position) -> Result<Bytes, LogError> {
-        read_entry(&self.state.segments.lock(), position)
+    /// Where entries are. A segment found here stays readable even if it is deleted meanwhile.
+    fn locate(&self, group: GroupId, start: u64, end: u64) -> Vec<(u64, Place)> {
+        let index = self.state.index.lock();
+        let Some(state) = index.groups.get(&group).filter(|_| start < end) else { return Vec::new() };
+        let segments = self.state.segments.lock();
+        let place = |slot: &Slot| match (&slot.cached, slot.position) {
+            (Some(payload), _) => Place::Cached(payload.clone()),
+            (None, Some(position)) => Place::Stored(segments[&position.segment].clone(), position),
+            (None, None) => unreachable!("an entry is in memory until it is written"),
+        };
+        state.entries.range(start..end).map(|(index, slot)| (*index, place(slot))).collect()
     }
 }
 
+/// Where an entry can be read.
+enum Place {
+    Cached(Bytes),
+    Stored(Segment, Position),
+}
+
 /// Reads and checks an entry's payload.
-pub(super) fn read_entry(
-    segments: &BTreeMap<u64, Segment>,
-    position: super::segment::Position,
-) -> Result<Bytes, LogError> {
-    let segment = &segments[&position.segment];
+pub(super) fn read_entry(segment: &Segment, position: Position) -> Result<Bytes, LogError> {
     let bytes = segment.read(position).map_err(|source| LogError::io("read a log entry", source))?;
     match Record::decode(&bytes) {
-        Some((_, Record::Entry { payload, .. }, _)) => Ok(payload),
-        _ => Err(LogError::Corrupt {
-            path: PathBuf::from(super::segment::name(position.segment)),
+        Ok((_, Record::Entry { payload, .. }, _)) => Ok(payload),
+        Ok(_) | Err(_) => Err(LogError::Corrupt {
+            path: PathBuf::from(segment::name(position.segment)),
             offset: position.offset,
             reason: "an entry is damaged",
         }),

@@ -3,6 +3,7 @@
 use std::{
     sync::{
         Arc,
+        atomic::Ordering,
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
@@ -23,16 +24,32 @@ const QUEUE_MAX: usize = 16_384;
 /// Bytes of one write. Larger rounds still go out whole; collecting stops here so that no caller waits too long.
 const WRITE_BYTES: usize = 4 << 20;
 
+/// Share of a segment that is allocated at once. A sync of a file that grows has to write the file system's journal too,
+/// and costs half as much again as one inside the file; zeros written ahead make that one sync in many.
+const GROWTH_SHARE: u64 = 64;
+
 /// Records that become durable together, and whom to tell.
 pub(super) struct Round {
     pub(super) records: Vec<Record>,
+    /// What is not needed any more once they are durable.
+    pub(super) freed: Vec<Position>,
     pub(super) done: Done,
+}
+
+/// Where writing goes on.
+pub(super) struct Tail {
+    /// Sequence number of the next record.
+    pub(super) next_sequence: u64,
+    /// Where the next record goes in the last segment.
+    pub(super) end: u64,
+    /// Length of the last segment's file; zeros from `end` on.
+    pub(super) allocated: u64,
 }
 
 /// Handle of the writer thread.
 pub(super) struct Writer {
     queue: Mutex<Option<SyncSender<Round>>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
@@ -40,28 +57,22 @@ impl Writer {
         files: Arc<dyn Files>,
         options: LogOptions,
         state: Arc<State>,
-        next_sequence: u64,
-        end: u64,
+        tail: Tail,
     ) -> Result<Self, LogError> {
         let (queue, rounds) = sync_channel(QUEUE_MAX);
-        let mut worker = Worker {
-            files,
-            options,
-            state,
-            next_sequence,
-            durable: next_sequence,
-            end,
-            cleaned: 0,
-            buffer: Vec::new(),
-        };
+        let durable = tail.next_sequence;
+        let mut worker =
+            Worker { files, options, state, tail, durable, buffer: Vec::new(), looked_at: 0, moving: None };
         if worker.state.segments.lock().is_empty() {
             worker.start_segment(1).map_err(|source| LogError::io("create a log segment", source))?;
         }
+        // A crash may have left the last segment without its checkpoint; older ones are deleted only after one.
+        worker.write_checkpoint()?;
         let thread = std::thread::Builder::new()
             .name("raft-log".to_owned())
             .spawn(move || worker.run(&rounds))
             .map_err(|source| LogError::io("start the log's writer thread", source))?;
-        Ok(Self { queue: Mutex::new(Some(queue)), thread: Some(thread) })
+        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
     }
 
     /// Queues a round; gives it back when the writer is gone.
@@ -76,13 +87,20 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
-    fn drop(&mut self) {
+impl Writer {
+    /// Takes no more rounds, writes those that wait, and ends the thread. Nothing is written once this returns.
+    pub(super) fn stop(&self) {
         self.queue.lock().take();
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.lock().take() {
             // A writer that panicked has already told the story.
             let _panicked = thread.join();
         }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -90,14 +108,20 @@ struct Worker {
     files: Arc<dyn Files>,
     options: LogOptions,
     state: Arc<State>,
-    next_sequence: u64,
+    tail: Tail,
     /// Records below this are synced.
     durable: u64,
-    /// Where the next record goes in the last segment.
-    end: u64,
-    /// The last segment when room was last made: once a segment is often enough.
-    cleaned: u64,
     buffer: Vec<u8>,
+    /// The last segment when it was last looked for entries to move; once a segment is often enough.
+    looked_at: u64,
+    /// Entries that are written again so that their segment can go.
+    moving: Option<Moving>,
+}
+
+/// Entries on their way to the end of the log.
+struct Moving {
+    segment: u64,
+    entries: Vec<(GroupId, u64)>,
 }
 
 type Written = Vec<(GroupId, u64, Bytes, Position)>;
@@ -105,8 +129,8 @@ type Written = Vec<(GroupId, u64, Bytes, Position)>;
 impl Worker {
     fn run(&mut self, rounds: &Receiver<Round>) {
         while let Ok(first) = rounds.recv() {
+            let mut bytes = size(&first);
             let mut collected = vec![first];
-            let mut bytes = size(&collected[0]);
             while bytes < WRITE_BYTES
                 && let Ok(round) = rounds.try_recv()
             {
@@ -114,20 +138,34 @@ impl Worker {
                 collected.push(round);
             }
             let result = self.write(&collected);
-            if let Err(failure) = &result {
-                tracing::error!(%failure, "the Raft log stops accepting writes");
-                self.state.failure.lock().get_or_insert(failure.clone());
-            }
+            self.stop_on(&result);
             for round in collected {
                 (round.done)(result.clone());
             }
-            let new_segment = self.last_segment().number;
-            if result.is_ok()
-                && std::mem::replace(&mut self.cleaned, new_segment) != new_segment
-                && let Err(failure) = self.make_room()
-            {
-                self.state.failure.lock().get_or_insert(failure);
+            if result.is_ok() {
+                let room = self.make_room();
+                self.stop_on(&room);
             }
+        }
+        if self.state.closing.load(Ordering::SeqCst) {
+            self.close();
+        }
+    }
+
+    fn stop_on(&self, result: &Result<(), LogError>) {
+        if let Err(failure) = result {
+            tracing::error!(%failure, "the Raft log stops accepting writes");
+            self.state.failure.lock().get_or_insert(failure.clone());
+        }
+    }
+
+    /// Ends with a record that proves everything before it to be synced.
+    fn close(&mut self) {
+        if self.state.failure.lock().is_some() {
+            return;
+        }
+        if let Err(failure) = self.write_records(std::iter::empty()) {
+            tracing::warn!(%failure, "could not close the Raft log in order; nothing acknowledged is lost");
         }
     }
 
@@ -135,15 +173,14 @@ impl Worker {
         if let Some(failure) = self.state.failure.lock().clone() {
             return Err(failure);
         }
-        if self.end >= self.options.segment_bytes {
+        if self.tail.end >= self.options.segment_bytes {
             self.rotate()?;
         }
         let records = rounds.iter().flat_map(|round| &round.records);
         let written = self.write_records(records)?;
+        self.note(written);
         let mut index = self.state.index.lock();
-        for (group, at, payload, position) in written {
-            index.written(group, at, &payload, position);
-        }
+        rounds.iter().for_each(|round| index.release(round.freed.iter().copied()));
         Ok(())
     }
 
@@ -152,12 +189,11 @@ impl Worker {
         let segment = self.last_segment();
         let mut written = Written::new();
         let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
-        let mut sequence = self.next_sequence;
+        let mut sequence = self.tail.next_sequence;
         Record::Round { durable: self.durable }.encode(sequence, &mut buffer);
         for record in records {
             sequence += 1;
-            let offset = self.end + buffer.len() as u64;
+            let offset = self.tail.end + buffer.len() as u64;
             record.encode(sequence, &mut buffer);
             if let Record::Entry { group, index, payload } = record {
                 let length = record.encoded_len() as u32;
@@ -165,11 +201,17 @@ impl Worker {
                 written.push((*group, *index, payload.clone(), position));
             }
         }
-        let outcome = segment.medium.write_at(&buffer, self.end).and_then(|()| segment.medium.sync());
+        let end = self.tail.end + buffer.len() as u64;
+        if end > self.tail.allocated {
+            self.tail.allocated = end.next_multiple_of((self.options.segment_bytes / GROWTH_SHARE).max(1));
+            buffer.resize((self.tail.allocated - self.tail.end) as usize, 0);
+        }
+        let outcome = segment.medium.write_at(&buffer, self.tail.end).and_then(|()| segment.medium.sync());
         outcome.map_err(|source| LogError::io("write the Raft log", source))?;
-        self.end += buffer.len() as u64;
-        self.next_sequence = sequence + 1;
-        self.durable = self.next_sequence;
+        self.tail.end = end;
+        self.tail.next_sequence = sequence + 1;
+        self.durable = self.tail.next_sequence;
+        buffer.clear();
         buffer.shrink_to(WRITE_BYTES);
         self.buffer = buffer;
         Ok(written)
@@ -184,49 +226,88 @@ impl Worker {
     fn rotate(&mut self) -> Result<(), LogError> {
         let number = self.last_segment().number + 1;
         self.start_segment(number).map_err(|source| LogError::io("create a log segment", source))?;
+        self.write_checkpoint()
+    }
+
+    fn write_checkpoint(&mut self) -> Result<(), LogError> {
         let checkpoint = self.state.index.lock().checkpoint();
-        self.write_records(checkpoint.iter())?;
-        Ok(())
+        self.write_records(checkpoint.iter()).map(drop)
     }
 
     fn start_segment(&mut self, number: u64) -> std::io::Result<()> {
-        let segment = Segment::create(self.files.as_ref(), number, self.next_sequence)?;
+        let segment = Segment::create(self.files.as_ref(), number, self.tail.next_sequence)?;
         self.state.segments.lock().insert(number, segment);
-        self.end = SEGMENT_HEADER as u64;
+        self.tail.end = SEGMENT_HEADER as u64;
+        self.tail.allocated = SEGMENT_HEADER as u64;
         Ok(())
     }
 
-    /// Deletes segments nobody needs; writes entries again that hold back too many, if they are few.
+    /// Deletes segments nobody needs; moves on entries that hold back too many, a bounded piece at a time.
     fn make_room(&mut self) -> Result<(), LogError> {
         self.delete_old()?;
-        let (oldest, count) = {
+        if self.moving.is_none() {
+            self.moving = self.look_for_entries_to_move();
+        }
+        let Some(mut moving) = self.moving.take() else { return Ok(()) };
+        let records = self.next_piece(&mut moving)?;
+        if !records.is_empty() {
+            let written = self.write_records(records.iter())?;
+            self.note(written);
+        }
+        if moving.entries.is_empty() {
+            return self.delete_old();
+        }
+        self.moving = Some(moving);
+        Ok(())
+    }
+
+    /// The entries of the oldest segment, if there are too many segments and most of what they hold is not needed any more.
+    /// In a log that is needed as a whole, moving entries would only write it over and over.
+    fn look_for_entries_to_move(&mut self) -> Option<Moving> {
+        let last = self.last_segment().number;
+        if std::mem::replace(&mut self.looked_at, last) == last {
+            return None;
+        }
+        let (segment, count) = {
             let segments = self.state.segments.lock();
             (*segments.first_key_value().expect("the log has a segment").0, segments.len())
         };
-        let live_bytes = self.state.index.lock().live_bytes(oldest);
-        if count <= self.options.segments_max || live_bytes * 2 > self.options.segment_bytes {
-            return Ok(());
+        let index = self.state.index.lock();
+        let mostly_live = index.live_bytes() * 2 > count as u64 * self.options.segment_bytes;
+        if count <= self.options.segments_max || mostly_live {
+            return None;
         }
+        Some(Moving { segment, entries: index.entries_in(segment) })
+    }
+
+    /// Takes entries of about `WRITE_BYTES`; those that are gone meanwhile need not move.
+    fn next_piece(&self, moving: &mut Moving) -> Result<Vec<Record>, LogError> {
         let mut records = Vec::new();
+        let segment = self.state.segments.lock().get(&moving.segment).cloned();
+        let Some(segment) = segment else {
+            // Everything in it was purged meanwhile, and it is deleted.
+            moving.entries.clear();
+            return Ok(records);
+        };
+        let mut bytes = 0;
+        while bytes < WRITE_BYTES
+            && let Some((group, at)) = moving.entries.pop()
         {
-            let index = self.state.index.lock();
-            for (group, at) in index.entries_in(oldest) {
-                let slot = &index.groups[&group].entries[&at];
-                let payload = match (&slot.cached, slot.position) {
-                    (Some(payload), _) => payload.clone(),
-                    (None, Some(position)) => read_entry(&self.state.segments.lock(), position)?,
-                    (None, None) => continue,
-                };
-                records.push(Record::Entry { group, index: at, payload });
-            }
+            let Some((cached, position)) = self.state.index.lock().entry_in(moving.segment, group, at) else {
+                continue;
+            };
+            let payload = cached.map_or_else(|| read_entry(&segment, position), Ok)?;
+            bytes += payload.len();
+            records.push(Record::Entry { group, index: at, payload });
         }
-        let written = self.write_records(records.iter())?;
+        Ok(records)
+    }
+
+    fn note(&self, written: Written) {
         let mut index = self.state.index.lock();
         for (group, at, payload, position) in written {
             index.written(group, at, &payload, position);
         }
-        drop(index);
-        self.delete_old()
     }
 
     fn delete_old(&mut self) -> Result<(), LogError> {

@@ -1,36 +1,80 @@
 //! Files in memory that can lose what was not synced, run full, fail a sync and be damaged.
 
-use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, io, ops::Range, path::PathBuf, sync::Arc};
 
 use parking_lot::Mutex;
 use sharddb_raft::log::{Files, Medium};
 
 #[derive(Clone, Default)]
 struct Content {
+    /// What the running system reads.
     now: Vec<u8>,
+    /// What a power failure leaves.
     synced: Vec<u8>,
+    /// Ranges of `now` that the next sync writes. A sync that fails forgets them: the system takes them for clean.
+    dirty: Vec<Range<usize>>,
+}
+
+impl Content {
+    fn sync(&mut self) {
+        self.synced.resize(self.now.len(), 0);
+        for range in self.dirty.drain(..) {
+            let end = range.end.min(self.now.len());
+            let start = range.start.min(end);
+            self.synced[start..end].copy_from_slice(&self.now[start..end]);
+        }
+    }
 }
 
 #[derive(Default)]
 struct State {
     files: BTreeMap<String, Content>,
+    /// Removed files, for those who have them open.
+    removed: BTreeMap<String, Content>,
     /// Bytes that may still be written; `None` is no bound.
     room: Option<usize>,
     fail_sync: bool,
+    /// The last file synced and what it held before.
+    last_sync: Option<(String, Vec<u8>)>,
 }
+
+const SECTOR: usize = 512;
 
 /// A directory in memory. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Disk(Arc<Mutex<State>>);
 
 impl Disk {
-    /// Forgets what was not synced, keeping a prefix of `torn` bytes of each unsynced end.
-    pub(crate) fn crash(&self, torn: usize) {
+    /// A power failure: what was not synced is gone.
+    pub(crate) fn crash(&self) {
         for content in self.0.lock().files.values_mut() {
-            let keep = content.synced.len().max((content.synced.len() + torn).min(content.now.len()));
-            content.now.truncate(keep);
-            content.synced = content.now.clone();
+            content.now = content.synced.clone();
+            content.dirty.clear();
         }
+    }
+
+    /// A power failure during the last sync: of the sectors it wrote, only those survive whose bit is set in `kept`, in
+    /// order; the others are as they were. Answers how many there are.
+    pub(crate) fn tear(&self, kept: u64) -> u32 {
+        self.crash();
+        let mut state = self.0.lock();
+        let Some((name, before)) = state.last_sync.take() else { return 0 };
+        let content = state.files.get_mut(&name).expect("the file exists");
+        let (mut after, mut count) = (before.clone(), 0);
+        for (i, new) in content.synced.chunks(SECTOR).enumerate() {
+            let range = i * SECTOR..i * SECTOR + new.len();
+            if before.get(range.clone()) == Some(new) {
+                continue;
+            }
+            if kept >> (count % 64) & 1 == 1 {
+                after.resize(after.len().max(range.end), 0);
+                after[range].copy_from_slice(new);
+            }
+            count += 1;
+        }
+        content.now = after.clone();
+        content.synced = after;
+        count
     }
 
     pub(crate) fn set_room(&self, room: Option<usize>) {
@@ -51,6 +95,7 @@ impl Disk {
         let content = state.files.get_mut(name).expect("the file exists");
         change(&mut content.now);
         content.synced = content.now.clone();
+        content.dirty.clear();
     }
 
     pub(crate) fn read(&self, name: &str) -> Vec<u8> {
@@ -59,8 +104,9 @@ impl Disk {
 
     /// A copy that shares nothing.
     pub(crate) fn copy(&self) -> Self {
-        let files = self.0.lock().files.clone();
-        Self(Arc::new(Mutex::new(State { files, ..State::default() })))
+        let state = self.0.lock();
+        let (files, last_sync) = (state.files.clone(), state.last_sync.clone());
+        Self(Arc::new(Mutex::new(State { files, last_sync, ..State::default() })))
     }
 
     pub(crate) fn files(&self) -> Arc<dyn Files> {
@@ -84,7 +130,12 @@ impl Files for Disk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.0.lock().files.remove(name).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+        let mut state = self.0.lock();
+        // Whatever was synced before was so for good.
+        state.last_sync = None;
+        let content = state.files.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        state.removed.insert(name.to_owned(), content);
+        Ok(())
     }
 
     fn sync_directory(&self) -> io::Result<()> {
@@ -109,16 +160,18 @@ impl Medium for File {
             return Err(io::ErrorKind::StorageFull.into());
         }
         state.room = state.room.map(|room| room - bytes.len());
-        let content = &mut state.files.get_mut(&self.name).ok_or(io::ErrorKind::NotFound)?.now;
+        let content = state.files.get_mut(&self.name).ok_or(io::ErrorKind::NotFound)?;
         let (start, end) = (offset as usize, offset as usize + bytes.len());
-        content.resize(content.len().max(end), 0);
-        content[start..end].copy_from_slice(bytes);
+        content.now.resize(content.now.len().max(end), 0);
+        content.now[start..end].copy_from_slice(bytes);
+        content.dirty.push(start..end);
         Ok(())
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let state = self.disk.0.lock();
-        let content = &state.files.get(&self.name).ok_or(io::ErrorKind::NotFound)?.now;
+        let content = state.files.get(&self.name).or_else(|| state.removed.get(&self.name));
+        let content = &content.ok_or(io::ErrorKind::NotFound)?.now;
         let part = content.get(offset as usize..offset as usize + buffer.len());
         buffer.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
@@ -126,11 +179,15 @@ impl Medium for File {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.0.lock();
-        if state.fail_sync {
+        let fail = state.fail_sync;
+        let content = state.files.get_mut(&self.name).ok_or(io::ErrorKind::NotFound)?;
+        if fail {
+            content.dirty.clear();
             return Err(io::Error::other("injected"));
         }
-        let content = state.files.get_mut(&self.name).ok_or(io::ErrorKind::NotFound)?;
-        content.synced = content.now.clone();
+        let before = content.synced.clone();
+        content.sync();
+        state.last_sync = Some((self.name.clone(), before));
         Ok(())
     }
 
@@ -142,6 +199,7 @@ impl Medium for File {
         let mut state = self.disk.0.lock();
         let content = state.files.get_mut(&self.name).ok_or(io::ErrorKind::NotFound)?;
         content.now.resize(len as usize, 0);
+        content.synced.truncate(len as usize);
         Ok(())
     }
 }

@@ -89,7 +89,7 @@ async fn acknowledged_commands_are_applied_once_and_in_order_over_restarts() {
         }
         host.shutdown().await;
         drop(host);
-        disk.crash(0);
+        disk.crash();
         list = list.crashed();
     }
 }

@@ -1,5 +1,7 @@
 //! The shared log under crashes, faults and corruption, and groups that replay from it.
 
+mod damage;
 mod disk;
 mod groups;
+mod model;
 mod recovery;
