@@ -165,10 +165,11 @@ fn locked_only(locks: &HashMap<Bytes, u64>, writes: &BTreeMap<Bytes, Value>) -> 
     unwritten.map(|(key, version)| kv::LockedKey { key: key.clone(), locked_version: *version }).collect()
 }
 
-/// An internal failure of a commit request leaves its outcome open; every other one says that nothing happened.
+/// An internal failure of a commit request, or that of its node, leaves its outcome open; every other one says that
+/// nothing happened.
 fn unknown_outcome(error: Error) -> Error {
     match error {
-        Error::Internal(reason) => Error::CommitUnknown { reason },
+        Error::Internal(reason) | Error::Unknown { message: reason, .. } => Error::CommitUnknown { reason },
         other => other,
     }
 }

@@ -57,6 +57,14 @@ pub enum Error {
         /// Its reason.
         message: String,
     },
+    /// The node failed in the middle: the request may have its effect once it has started again.
+    #[error("{message}")]
+    Unknown {
+        /// Its SQLSTATE.
+        state: SqlState,
+        /// What happened.
+        message: String,
+    },
     /// The commit was sent and no answer tells its outcome.
     #[error("the outcome of the commit is unknown: {reason}")]
     CommitUnknown {
@@ -89,7 +97,7 @@ impl Error {
             }
             Self::Deadlock { .. } => SqlState::DeadlockDetected,
             Self::LockNotAvailable { .. } | Self::LockTimeout { .. } => SqlState::LockNotAvailable,
-            Self::Refused { state, .. } => *state,
+            Self::Refused { state, .. } | Self::Unknown { state, .. } => *state,
             Self::CommitUnknown { .. } => SqlState::StatementCompletionUnknown,
             Self::Unavailable { .. } => SqlState::ConnectionFailure,
             Self::TooLarge { .. } => SqlState::OutOfMemory,
@@ -111,6 +119,10 @@ impl Error {
             Kind::Refused(refused) => Self::Refused {
                 state: SqlState::from_code(&refused.sqlstate).unwrap_or(SqlState::InternalError),
                 message: refused.message,
+            },
+            Kind::Unknown(unknown) => Self::Unknown {
+                state: SqlState::from_code(&unknown.sqlstate).unwrap_or(SqlState::InternalError),
+                message: unknown.message,
             },
             Kind::Internal(message) => Self::Internal(message),
             Kind::StaleEpoch(_) | Kind::NotLeader(_) | Kind::UnknownShard(_) => {

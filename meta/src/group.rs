@@ -192,11 +192,6 @@ impl Meta {
         self.propose(command::Body::RaiseSafePoint(timestamp.0), "raise the safe point").await.map(drop)
     }
 
-    /// Lets the group's log go up to what was applied.
-    pub async fn compact_log(&self) -> Result<(), Error> {
-        Ok(self.inner.group.compact().await?)
-    }
-
     async fn propose(&self, body: command::Body, what: &'static str) -> Result<u64, Error> {
         let command = Command { body: Some(body) };
         let outcome: Bytes = self.inner.group.propose(command.encode_to_vec().into()).await?;

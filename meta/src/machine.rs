@@ -34,7 +34,7 @@ impl Machine {
     pub(crate) fn open(engine: Arc<dyn Engine>) -> Result<Self, Fatal> {
         let stored = engine.get(Cf::Local, STATE).map_err(fatal)?;
         let state = stored.map(|bytes| Snapshot::decode(&bytes[..])).transpose();
-        let state = state.map_err(|error| Fatal(format!("the meta group's state is damaged: {error}")))?;
+        let state = state.map_err(|error| Fatal::damaged(format!("the meta group's state is damaged: {error}")))?;
         let state = state.unwrap_or_else(|| Snapshot { next_object_id: FIRST_OBJECT_ID, ..Snapshot::default() });
         Ok(Self { engine, state: Arc::new(RwLock::new(state)) })
     }
@@ -62,7 +62,7 @@ impl StateMachine for Machine {
         let mut outcomes = Vec::with_capacity(commands.len());
         for committed in commands {
             let command = Command::decode(committed.command.clone());
-            let command = command.map_err(|error| Fatal(format!("a meta command is damaged: {error}")))?;
+            let command = command.map_err(|error| Fatal::damaged(format!("a meta command is damaged: {error}")))?;
             outcomes.push(outcome(change(&mut state, command)));
         }
         self.store(&state, position)?;
@@ -79,8 +79,8 @@ impl StateMachine for Machine {
     }
 
     fn restore(&self, snapshot: Bytes, position: Bytes) -> Result<(), Fatal> {
-        let state =
-            Snapshot::decode(snapshot).map_err(|error| Fatal(format!("a meta snapshot is damaged: {error}")))?;
+        let state = Snapshot::decode(snapshot)
+            .map_err(|error| Fatal::damaged(format!("a meta snapshot is damaged: {error}")))?;
         self.store(&state, position)?;
         *self.state.write() = state;
         Ok(())
@@ -88,7 +88,7 @@ impl StateMachine for Machine {
 }
 
 fn fatal(error: storage::Error) -> Fatal {
-    Fatal(error.to_string())
+    Fatal::from(error)
 }
 
 fn outcome(result: Option<u64>) -> Bytes {

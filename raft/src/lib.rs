@@ -6,6 +6,9 @@
 //!
 //! Does not: know what commands mean; read the state machines' data.
 
+mod error;
+mod flush;
+mod group;
 mod host;
 pub mod log;
 mod network;
@@ -13,5 +16,7 @@ mod state_machine;
 mod store;
 mod types;
 
-pub use host::{Error, Group, PROPOSAL_BYTES_MAX, RaftHost};
+pub use error::Error;
+pub use group::{Group, PROPOSAL_BYTES_MAX};
+pub use host::RaftHost;
 pub use state_machine::{Committed, Fatal, StateMachine};

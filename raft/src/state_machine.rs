@@ -1,13 +1,22 @@
 //! What a group replicates, and how openraft drives it.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use openraft::{EntryPayload, RaftSnapshotBuilder, Snapshot, storage::RaftStateMachine};
 use parking_lot::Mutex;
+use sharddb_storage as storage;
 
-use crate::types::{Command, Entry, EntryId, Members, SnapshotMeta, Types, decode_applied, encode_applied};
+use crate::{
+    flush::FlushGate,
+    log::{LogError, SharedLog},
+    types::{Command, Entry, EntryId, Members, SnapshotMeta, Types, decode_applied, encode_applied},
+};
 
 /// Entries applied in one batch. More would only delay the first of them.
 const APPLY_ENTRIES_MAX: usize = 256;
@@ -23,8 +32,34 @@ pub struct Committed {
 
 /// A failure that must stop the node: its state may no longer follow the log.
 #[derive(Debug, thiserror::Error)]
-#[error("could not apply the log: {0}")]
-pub struct Fatal(pub String);
+#[error("could not apply the log: {reason}")]
+pub struct Fatal {
+    reason: String,
+    sqlstate: &'static str,
+}
+
+impl Fatal {
+    /// What is stored makes no sense.
+    pub fn damaged(reason: impl ToString) -> Self {
+        Self { reason: reason.to_string(), sqlstate: "XX001" }
+    }
+
+    /// A panic: a bug, and the state is whatever it was in the middle of.
+    fn panic(what: &str) -> Self {
+        Self { reason: format!("the state machine panicked in {what}"), sqlstate: "XX000" }
+    }
+
+    /// The SQLSTATE, as its five characters.
+    pub fn sqlstate(&self) -> &'static str {
+        self.sqlstate
+    }
+}
+
+impl From<storage::Error> for Fatal {
+    fn from(error: storage::Error) -> Self {
+        Self { reason: error.to_string(), sqlstate: error.sqlstate() }
+    }
+}
 
 /// The state a group replicates.
 ///
@@ -48,22 +83,39 @@ pub trait StateMachine: Send + Sync + 'static {
     fn restore(&self, snapshot: Bytes, position: Bytes) -> Result<(), Fatal>;
 }
 
-/// A snapshot on its way: made only when its bytes are asked for, since most are never sent.
+/// A snapshot on its way.
 #[derive(Clone)]
 pub(crate) enum SnapshotSource {
-    /// The state of a machine here.
-    Machine(Arc<dyn StateMachine>),
+    /// The state of a machine here: made only when its bytes are asked for, since most are never sent.
+    Machine(Driver),
     /// Bytes that came from elsewhere.
     #[allow(dead_code, reason = "made where snapshots arrive from other nodes")]
     Bytes(Bytes),
 }
 
 impl SnapshotSource {
-    fn bytes(&self) -> io::Result<Bytes> {
+    /// The bytes and the position they belong to. That of a machine here may be later than the one it was announced with:
+    /// it has gone on since.
+    pub(crate) fn make(&self, announced: &SnapshotMeta) -> io::Result<(SnapshotMeta, Bytes)> {
         match self {
-            Self::Machine(machine) => machine.snapshot().map_err(io::Error::other),
-            Self::Bytes(bytes) => Ok(bytes.clone()),
+            Self::Machine(driver) => driver.encode_state(),
+            Self::Bytes(bytes) => Ok((announced.clone(), bytes.clone())),
         }
+    }
+}
+
+/// Where a machine is.
+#[derive(Clone, Default)]
+struct Applied {
+    last: Option<EntryId>,
+    members: Members,
+    /// Flushes that had started when it was written.
+    flushes: u64,
+}
+
+impl Applied {
+    fn meta(&self) -> SnapshotMeta {
+        SnapshotMeta { last_log_id: self.last, last_membership: self.members.clone() }
     }
 }
 
@@ -71,25 +123,40 @@ impl SnapshotSource {
 #[derive(Clone)]
 pub(crate) struct Driver {
     machine: Arc<dyn StateMachine>,
-    /// Position of what was last applied.
-    applied: Arc<Mutex<(Option<EntryId>, Members)>>,
-    /// Position up to which the state is durable, once asked for.
+    /// Position of what was last applied. Held while the machine changes, so that a snapshot fits its position.
+    applied: Arc<Mutex<Applied>>,
+    /// Position up to which the state is durable, once known.
     durable: Arc<Mutex<Option<SnapshotMeta>>>,
+    flushes: Arc<FlushGate>,
+    log: Arc<SharedLog>,
 }
 
 impl Driver {
-    pub(crate) fn new(machine: Arc<dyn StateMachine>) -> io::Result<Self> {
-        let applied = decode_applied(machine.position().map_err(io::Error::other)?)?;
-        // What was read back is durable.
-        let (last_log_id, last_membership) = applied.clone();
-        let durable = last_log_id.map(|_| SnapshotMeta { last_log_id, last_membership });
-        Ok(Self { machine, applied: Arc::new(Mutex::new(applied)), durable: Arc::new(Mutex::new(durable)) })
+    /// `anew` tells that this process did not run the machine before: what it reads back is then durable.
+    pub(crate) fn new(
+        machine: Arc<dyn StateMachine>,
+        flushes: Arc<FlushGate>,
+        log: Arc<SharedLog>,
+        anew: bool,
+    ) -> io::Result<Self> {
+        let (last, members) = decode_applied(machine.position().map_err(io::Error::other)?)?;
+        let applied = Applied { last, members, flushes: flushes.started() };
+        let durable = Some(applied.meta()).filter(|_| anew && last.is_some());
+        let (applied, durable) = (Arc::new(Mutex::new(applied)), Arc::new(Mutex::new(durable)));
+        Ok(Self { machine, applied, durable, flushes, log })
+    }
+
+    /// Id of the last applied entry.
+    pub(crate) fn applied_id(&self) -> Option<EntryId> {
+        self.applied.lock().last
     }
 
     /// Applies a run of entries and answers the outcome of each; blank and membership entries have empty ones.
     fn apply_run(&self, entries: &[Entry]) -> io::Result<Vec<Bytes>> {
         let Some(last) = entries.last() else { return Ok(Vec::new()) };
-        let mut members = self.applied.lock().1.clone();
+        let mut applied = self.applied.lock();
+        assert!(applied.last < Some(last.log_id), "entries are applied in order");
+        let mut members = applied.members.clone();
         let mut commands = Vec::with_capacity(entries.len());
         for entry in entries {
             match &entry.payload {
@@ -103,13 +170,47 @@ impl Driver {
             }
         }
         let position = encode_applied(Some(&last.log_id), &members);
-        let mut outcomes = self.machine.apply(&commands, position).map_err(io::Error::other)?.into_iter();
-        *self.applied.lock() = (Some(last.log_id), members);
+        // openraft does not notice that the task that applies is gone: a panic would leave every proposer waiting.
+        let apply = AssertUnwindSafe(|| self.machine.apply(&commands, position));
+        let outcomes = catch_unwind(apply).unwrap_or_else(|_| Err(Fatal::panic("apply")));
+        let outcomes = outcomes.map_err(|fatal| self.stop_host(&fatal))?;
+        assert_eq!(outcomes.len(), commands.len(), "every command has an outcome");
+        let mut outcomes = outcomes.into_iter();
+        *applied = Applied { last: Some(last.log_id), members, flushes: self.flushes.started() };
         let outcome = |entry: &Entry| match entry.payload {
             EntryPayload::Normal(_) => outcomes.next().expect("every command has an outcome"),
             EntryPayload::Blank | EntryPayload::Membership(_) => Bytes::new(),
         };
         Ok(entries.iter().map(outcome).collect())
+    }
+
+    /// The state and where it is.
+    fn encode_state(&self) -> io::Result<(SnapshotMeta, Bytes)> {
+        let applied = self.applied.lock();
+        let bytes = self.machine.snapshot().map_err(io::Error::other)?;
+        Ok((applied.meta(), bytes))
+    }
+
+    /// Makes everything up to the answered position durable.
+    async fn flush(&self) -> io::Result<SnapshotMeta> {
+        let Applied { last, members, flushes } = self.applied.lock().clone();
+        let machine = &self.machine;
+        let flush = || {
+            let machine = Arc::clone(machine);
+            let flushed = tokio::task::spawn_blocking(move || machine.flush());
+            let flushed = async { flushed.await.unwrap_or_else(|_| Err(Fatal::panic("flush"))) };
+            async { flushed.await.map_err(|fatal| self.stop_host(&fatal)) }
+        };
+        self.flushes.cover(flushes, flush).await?;
+        let meta = SnapshotMeta { last_log_id: last, last_membership: members };
+        *self.durable.lock() = Some(meta.clone());
+        Ok(meta)
+    }
+
+    /// A machine that cannot follow the log stops every group at once, before anything else is acknowledged.
+    fn stop_host(&self, fatal: &Fatal) -> io::Error {
+        self.log.fail(LogError::Host { reason: fatal.to_string(), sqlstate: fatal.sqlstate });
+        io::Error::other(fatal.to_string())
     }
 }
 
@@ -118,7 +219,8 @@ impl RaftStateMachine<Types> for Driver {
     type SnapshotBuilder = Self;
 
     async fn applied_state(&mut self) -> Result<(Option<EntryId>, Members), io::Error> {
-        Ok(self.applied.lock().clone())
+        let applied = self.applied.lock();
+        Ok((applied.last, applied.members.clone()))
     }
 
     async fn apply<S>(&mut self, entries: S) -> Result<(), io::Error>
@@ -143,16 +245,21 @@ impl RaftStateMachine<Types> for Driver {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotSource) -> Result<(), io::Error> {
+        let (meta, bytes) = snapshot.make(meta)?;
         let position = encode_applied(meta.last_log_id.as_ref(), &meta.last_membership);
-        self.machine.restore(snapshot.bytes()?, position).map_err(io::Error::other)?;
-        *self.applied.lock() = (meta.last_log_id, meta.last_membership.clone());
-        *self.durable.lock() = Some(meta.clone());
-        Ok(())
+        {
+            let mut applied = self.applied.lock();
+            self.machine.restore(bytes, position).map_err(|fatal| self.stop_host(&fatal))?;
+            let flushes = self.flushes.started();
+            *applied = Applied { last: meta.last_log_id, members: meta.last_membership, flushes };
+        }
+        // The log before it is dropped next, and could not bring it back.
+        self.flush().await.map(drop)
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf>, io::Error> {
         let meta = self.durable.lock().clone();
-        Ok(meta.map(|meta| Snapshot { meta, snapshot: SnapshotSource::Machine(Arc::clone(&self.machine)) }))
+        Ok(meta.map(|meta| Snapshot { meta, snapshot: SnapshotSource::Machine(self.clone()) }))
     }
 }
 
@@ -163,12 +270,7 @@ impl RaftSnapshotBuilder<Types> for Driver {
 
     /// Marks how far the state is durable; the bytes are made only when a replica asks for them.
     async fn build_snapshot(&mut self) -> Result<SnapshotOf, io::Error> {
-        let (last_log_id, last_membership) = self.applied.lock().clone();
-        let machine = Arc::clone(&self.machine);
-        let flushed = tokio::task::spawn_blocking(move || machine.flush()).await.map_err(io::Error::other)?;
-        flushed.map_err(io::Error::other)?;
-        let meta = SnapshotMeta { last_log_id, last_membership };
-        *self.durable.lock() = Some(meta.clone());
-        Ok(Snapshot { meta, snapshot: SnapshotSource::Machine(Arc::clone(&self.machine)) })
+        let meta = self.flush().await?;
+        Ok(Snapshot { meta, snapshot: SnapshotSource::Machine(self.clone()) })
     }
 }

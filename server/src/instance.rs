@@ -16,7 +16,7 @@ use proto::SqlError;
 use sharddb_executor as executor;
 use sharddb_frontend as frontend;
 use sharddb_proto as proto;
-use sharddb_raft::log::LogOptions;
+use sharddb_raft::log::{LogError, LogOptions};
 use sharddb_storage::RocksOptions;
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -32,8 +32,8 @@ use crate::{
 
 /// Connections that wait to be accepted: thousands of clients may come at once.
 const BACKLOG: u32 = 4096;
-/// How often the storage is asked whether it has failed.
-const FAILURE_INTERVAL: Duration = Duration::from_millis(100);
+/// Pause after a connection could not be accepted, perhaps for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -144,13 +144,8 @@ impl Instance {
     }
 
     /// Waits until the storage fails; says how. The server then acknowledges no write any more.
-    pub async fn failed(&self) -> String {
-        loop {
-            if let Some(failure) = self.status.volume.failure() {
-                return failure.to_string();
-            }
-            tokio::time::sleep(FAILURE_INTERVAL).await;
-        }
+    pub async fn failed(&self) -> LogError {
+        self.status.volume.failed().await
     }
 
     /// Stops in order: clients first, storage last.
@@ -197,7 +192,7 @@ async fn turn_away(listener: TcpListener) {
             }
             Err(error) => {
                 tracing::debug!(%error, "could not accept a connection");
-                tokio::time::sleep(FAILURE_INTERVAL).await;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }

@@ -82,7 +82,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let outcome = tokio::select! {
         () = signals.next() => Ok(()),
         failure = instance.failed() => Err(format!(
-            "storage has failed and nothing more can be written; every acknowledged commit is kept: {failure}"
+            "storage has failed and nothing more can be written; every acknowledged commit is kept ({}): {failure}",
+            failure.sqlstate()
         )),
     };
     match &outcome {

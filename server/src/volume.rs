@@ -98,7 +98,7 @@ impl Volume {
     /// Puts the layers together over an engine and a log's files.
     pub async fn assemble(engine: Arc<dyn Engine>, files: Arc<dyn Files>, log: LogOptions) -> Result<Self, StartError> {
         let log = Arc::new(SharedLog::open(files, log)?);
-        let raft = Arc::new(RaftHost::new(FIRST_NODE, log));
+        let raft = Arc::new(RaftHost::new(FIRST_NODE, log).with_one_engine());
         let meta = Meta::start(&raft, Arc::clone(&engine), Arc::new(SystemClock)).await?;
         let oracle = Arc::new(LocalOracle(meta.clone()));
         let node = Node::open(Environment::new(engine, Arc::clone(&raft), oracle)).await?;
@@ -112,7 +112,7 @@ impl Volume {
         meta.put_ranges(node.ranges().into_iter().map(describe).collect()).await?;
         let client = Client::open(Arc::new(LocalTransport(node.clone())), Arc::new(LocalMeta(meta.clone()))).await?;
         node.set_resolver(Arc::new(ClientResolver(client.clone())));
-        let housekeeping = tokio::spawn(keep_house(meta.clone(), node.clone(), client.clone())).abort_handle();
+        let housekeeping = tokio::spawn(keep_house(Arc::clone(&raft), client.clone())).abort_handle();
         Ok(Self { raft, meta, node, client, housekeeping })
     }
 
@@ -136,15 +136,20 @@ impl Volume {
         &self.node
     }
 
-    /// The failure that stopped the Raft log, if one did: the node no longer accepts writes.
+    /// The failure that stopped the node, if one did: it no longer accepts writes.
     pub fn failure(&self) -> Option<LogError> {
         self.raft.failure()
+    }
+
+    /// Returns once a failure of the Raft log or of a state machine has stopped the node. Only a restart helps.
+    pub async fn failed(&self) -> LogError {
+        self.raft.failed().await
     }
 
     /// Stops in order: log entries are applied and flushed, so that the next start replays nothing.
     pub async fn shutdown(&self) {
         self.housekeeping.abort();
-        compact(&self.meta, &self.node).await;
+        compact(&self.raft).await;
         self.raft.shutdown().await;
     }
 }
@@ -185,7 +190,7 @@ fn describe(range: wire::Range) -> RangeDescriptor {
 }
 
 /// Now and then: garbage below the oldest snapshot goes, and the Raft log with what is flushed.
-async fn keep_house(meta: Meta, node: Node, client: Client) {
+async fn keep_house(raft: Arc<RaftHost>, client: Client) {
     loop {
         tokio::time::sleep(COMPACTION_INTERVAL).await;
         match client.report_safe_point().await {
@@ -196,15 +201,12 @@ async fn keep_house(meta: Meta, node: Node, client: Client) {
             }
             Err(error) => tracing::warn!(%error, "could not raise the safe point"),
         }
-        compact(&meta, &node).await;
+        compact(&raft).await;
     }
 }
 
-async fn compact(meta: &Meta, node: &Node) {
-    if let Err(error) = node.compact_logs().await {
-        tracing::warn!(%error, "could not compact the shards' logs");
-    }
-    if let Err(error) = meta.compact_log().await {
-        tracing::warn!(%error, "could not compact the meta group's log");
+async fn compact(raft: &RaftHost) {
+    if let Err(error) = raft.compact().await {
+        tracing::warn!(%error, "could not compact the Raft log");
     }
 }

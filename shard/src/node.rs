@@ -190,15 +190,6 @@ impl Node {
         }
     }
 
-    /// Flushes the volume and lets the Raft logs of all shards go up to what was applied.
-    pub async fn compact_logs(&self) -> Result<(), OpenError> {
-        let replicas: Vec<Arc<Replica>> = self.inner.replicas.read().values().cloned().collect();
-        for replica in replicas {
-            replica.group.compact().await?;
-        }
-        Ok(())
-    }
-
     /// The shard of this id, if hosted here.
     pub(crate) fn replica(&self, shard: u64) -> Option<Arc<Replica>> {
         self.inner.replicas.read().get(&ShardId(shard)).cloned()

@@ -125,16 +125,15 @@ impl Replica {
     }
 }
 
-/// What the client is told when a proposal was not carried out. A log failure is a refusal only where nothing was
-/// written; openraft tells of both alike, so a proposal that failed inside is of unknown outcome.
+/// What the client is told when a proposal was not carried out, or when nobody knows.
 fn refusal(error: &raft::Error) -> Failure {
+    let reason = || kv::Refused { sqlstate: error.sqlstate().to_owned(), message: error.to_string() };
     match error {
         raft::Error::NotLeader { leader } => {
             Failure::NotLeader(kv::NotLeader { leader_node: leader.unwrap_or_default() })
         }
-        raft::Error::TooLarge { .. } | raft::Error::Log(_) => {
-            Failure::Refused(kv::Refused { sqlstate: error.sqlstate().to_owned(), message: error.to_string() })
-        }
+        raft::Error::TooLarge { .. } | raft::Error::Log(_) => Failure::Refused(reason()),
+        raft::Error::Unknown(_) => Failure::Unknown(reason()),
         raft::Error::Stopped(_) | raft::Error::Exists(_) => Failure::Internal(error.to_string()),
     }
 }

@@ -244,15 +244,15 @@ struct Marked<'a> {
 
 impl Marked<'_> {
     /// Proposes in a task of its own, so that the marks are removed whether or not the caller waits for the outcome:
-    /// by applying the command, or here if it is refused. A group that stopped leaves the outcome open, and its marks
-    /// keep readers from what may have been committed.
+    /// by applying the command, or here if it is refused. A node that failed leaves the outcome open, and the marks keep
+    /// readers from what may have been committed.
     async fn propose(mut self, epoch: Epoch, body: command::Body) -> Result<response::Body, Failure> {
         self.armed = false;
         let (replica, txn) = (Arc::clone(self.replica), self.txn);
         let keys: Vec<Bytes> = self.writes.iter().map(|write| write.key.clone()).collect();
         let proposal = tokio::spawn(async move {
             let outcome = replica.propose(epoch, body).await;
-            if !matches!(outcome, Ok(_) | Err(Failure::Internal(_))) {
+            if !matches!(outcome, Ok(_) | Err(Failure::Internal(_) | Failure::Unknown(_))) {
                 replica.shared.marks.leave(txn, keys.iter());
             }
             outcome

@@ -14,12 +14,13 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::{
+    failure::Failure,
     files::Files,
     index::{Index, Slot},
     record::{GroupId, Record},
     recovery::{self, Recovered},
     segment::{self, Position, Segment},
-    writer::{Round, Tail, Writer},
+    writer::{Answer, Round, Tail, Writer},
 };
 
 /// Why the log could not be opened, written or read.
@@ -55,11 +56,13 @@ pub enum LogError {
         /// What does not fit.
         reason: &'static str,
     },
-    /// A state machine could not follow the log, which stops the whole host.
+    /// A state machine could not follow the log or a part of the host panicked, which stops all of it.
     #[error("{reason}")]
-    Machine {
-        /// Its words.
+    Host {
+        /// What happened.
         reason: String,
+        /// Its SQLSTATE.
+        sqlstate: &'static str,
     },
     /// The log is being closed.
     #[error("the Raft log is closed")]
@@ -78,7 +81,8 @@ impl LogError {
     pub fn sqlstate(&self) -> &'static str {
         match self {
             Self::DiskFull => "53100",
-            Self::Io { .. } | Self::Machine { .. } => "58030",
+            Self::Io { .. } => "58030",
+            Self::Host { sqlstate, .. } => sqlstate,
             Self::Corrupt { .. } | Self::Mismatch { .. } => "XX001",
             Self::Closed => "57P01",
         }
@@ -105,7 +109,7 @@ pub(super) struct State {
     pub(super) index: Mutex<Index>,
     pub(super) segments: Mutex<BTreeMap<u64, Segment>>,
     /// Set by the first failed write or sync; never cleared.
-    pub(super) failure: Mutex<Option<LogError>>,
+    pub(super) failure: Failure,
     /// Set when the log is closed in order.
     pub(super) closing: AtomicBool,
 }
@@ -129,7 +133,7 @@ impl SharedLog {
         let state = Arc::new(State {
             index: Mutex::new(index),
             segments: Mutex::new(segments),
-            failure: Mutex::new(None),
+            failure: Failure::new(),
             closing: AtomicBool::new(false),
         });
         let writer = Writer::start(files, options, Arc::clone(&state), Tail { next_sequence, end, allocated })?;
@@ -178,16 +182,17 @@ impl SharedLog {
         let mut index = self.state.index.lock();
         let freed = records.iter().flat_map(|record| index.apply(record, None)).collect();
         drop(index);
-        let refused = self.writer.submit(Round { records, freed, done });
+        let refused = self.writer.submit(Round { records, freed, answer: Answer::new(done) });
         drop(order);
         if let Some(round) = refused {
-            (round.done)(Err(LogError::Closed));
+            let failure = self.failure().unwrap_or(LogError::Closed);
+            round.answer.send(Err(failure));
         }
     }
 
     /// The failure that stopped the log, if one did.
     pub fn failure(&self) -> Option<LogError> {
-        self.state.failure.lock().clone()
+        self.state.failure.get()
     }
 
     /// Ends in order: what was submitted is written, then a mark that proves it to be complete. Later calls are answered
@@ -195,12 +200,19 @@ impl SharedLog {
     pub fn close(&self) {
         self.state.closing.store(true, Ordering::SeqCst);
         self.writer.stop();
-        self.state.failure.lock().get_or_insert(LogError::Closed);
+        self.state.failure.set(LogError::Closed);
     }
 
     /// Stops the log for good: nothing is written any more, and every later call is answered with this failure.
     pub fn fail(&self, failure: LogError) {
-        self.state.failure.lock().get_or_insert(failure);
+        if self.state.failure.set(failure.clone()) {
+            tracing::error!(%failure, "the Raft log stops accepting writes");
+        }
+    }
+
+    /// Waits for a failure that stops the log. Closing it in order is none.
+    pub async fn failed(&self) -> LogError {
+        self.state.failure.wait().await
     }
 
     /// The group's vote.

@@ -1,6 +1,7 @@
 //! The writer thread: collects rounds, writes them together, syncs once, tells everybody.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::Ordering,
@@ -33,7 +34,34 @@ pub(super) struct Round {
     pub(super) records: Vec<Record>,
     /// What is not needed any more once they are durable.
     pub(super) freed: Vec<Position>,
-    pub(super) done: Done,
+    pub(super) answer: Answer,
+}
+
+/// Tells a caller the outcome of its round exactly once; dropped with the queue or by a panic, that its fate is unknown.
+pub(super) struct Answer(Option<Done>);
+
+impl Answer {
+    pub(super) fn new(done: Done) -> Self {
+        Self(Some(done))
+    }
+
+    pub(super) fn send(mut self, outcome: Result<(), LogError>) {
+        if let Some(done) = self.0.take() {
+            done(outcome);
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(done) = self.0.take() {
+            done(Err(writer_ended()));
+        }
+    }
+}
+
+fn writer_ended() -> LogError {
+    LogError::Host { reason: "the writer of the Raft log has panicked".to_owned(), sqlstate: "58030" }
 }
 
 /// Where writing goes on.
@@ -70,7 +98,13 @@ impl Writer {
         worker.write_checkpoint()?;
         let thread = std::thread::Builder::new()
             .name("raft-log".to_owned())
-            .spawn(move || worker.run(&rounds))
+            .spawn(move || {
+                let state = Arc::clone(&worker.state);
+                let worker = AssertUnwindSafe(|| worker.run(&rounds));
+                if catch_unwind(worker).is_err() {
+                    state.failure.set(writer_ended());
+                }
+            })
             .map_err(|source| LogError::io("start the log's writer thread", source))?;
         Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
     }
@@ -140,7 +174,7 @@ impl Worker {
             let result = self.write(&collected);
             self.stop_on(&result);
             for round in collected {
-                (round.done)(result.clone());
+                round.answer.send(result.clone());
             }
             if result.is_ok() {
                 let room = self.make_room();
@@ -154,14 +188,15 @@ impl Worker {
 
     fn stop_on(&self, result: &Result<(), LogError>) {
         if let Err(failure) = result {
-            tracing::error!(%failure, "the Raft log stops accepting writes");
-            self.state.failure.lock().get_or_insert(failure.clone());
+            if self.state.failure.set(failure.clone()) {
+                tracing::error!(%failure, "the Raft log stops accepting writes");
+            }
         }
     }
 
     /// Ends with a record that proves everything before it to be synced.
     fn close(&mut self) {
-        if self.state.failure.lock().is_some() {
+        if self.state.failure.get().is_some() {
             return;
         }
         if let Err(failure) = self.write_records(std::iter::empty()) {
@@ -170,7 +205,7 @@ impl Worker {
     }
 
     fn write(&mut self, rounds: &[Round]) -> Result<(), LogError> {
-        if let Some(failure) = self.state.failure.lock().clone() {
+        if let Some(failure) = self.state.failure.get() {
             return Err(failure);
         }
         if self.tail.end >= self.options.segment_bytes {

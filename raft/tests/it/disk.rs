@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io, ops::Range, path::PathBuf, sync::Arc};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use sharddb_raft::log::{Files, Medium};
 
 #[derive(Clone, Default)]
@@ -34,6 +34,7 @@ struct State {
     /// Bytes that may still be written; `None` is no bound.
     room: Option<usize>,
     fail_sync: bool,
+    syncs: u64,
     /// The last file synced and what it held before.
     last_sync: Option<(String, Vec<u8>)>,
 }
@@ -42,7 +43,7 @@ const SECTOR: usize = 512;
 
 /// A directory in memory. Clones share it.
 #[derive(Clone, Default)]
-pub(crate) struct Disk(Arc<Mutex<State>>);
+pub(crate) struct Disk(Arc<Mutex<State>>, Arc<RwLock<()>>);
 
 impl Disk {
     /// A power failure: what was not synced is gone.
@@ -81,6 +82,16 @@ impl Disk {
         self.0.lock().room = room;
     }
 
+    /// Makes every sync wait until the guard is dropped.
+    pub(crate) fn hold_syncs(&self) -> RwLockWriteGuard<'_, ()> {
+        self.1.write()
+    }
+
+    /// Syncs so far, failed ones too.
+    pub(crate) fn syncs(&self) -> u64 {
+        self.0.lock().syncs
+    }
+
     pub(crate) fn fail_sync(&self, fail: bool) {
         self.0.lock().fail_sync = fail;
     }
@@ -106,7 +117,7 @@ impl Disk {
     pub(crate) fn copy(&self) -> Self {
         let state = self.0.lock();
         let (files, last_sync) = (state.files.clone(), state.last_sync.clone());
-        Self(Arc::new(Mutex::new(State { files, last_sync, ..State::default() })))
+        Self(Arc::new(Mutex::new(State { files, last_sync, ..State::default() })), Arc::default())
     }
 
     pub(crate) fn files(&self) -> Arc<dyn Files> {
@@ -178,7 +189,9 @@ impl Medium for File {
     }
 
     fn sync(&self) -> io::Result<()> {
+        let _turn = self.disk.1.read();
         let mut state = self.disk.0.lock();
+        state.syncs += 1;
         let fail = state.fail_sync;
         let content = state.files.get_mut(&self.name).ok_or(io::ErrorKind::NotFound)?;
         if fail {

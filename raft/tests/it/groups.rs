@@ -5,28 +5,42 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sharddb_raft::{
-    Committed, Error, Fatal, RaftHost, StateMachine,
+    Committed, Error, Fatal, Group, RaftHost, StateMachine,
     log::{GroupId, LogOptions, SharedLog},
 };
 
+use sharddb_storage as storage;
+
 use crate::disk::Disk;
+
+/// What a list does when it is asked to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    #[default]
+    None,
+    FailApply,
+    PanicInApply,
+    FailFlush,
+    PanicInFlush,
+}
 
 /// A list of commands. `durable` is what a crash leaves, as with an engine that is flushed now and then.
 #[derive(Default)]
-struct List {
+pub(crate) struct List {
     now: Mutex<(Vec<Bytes>, Option<Bytes>)>,
     durable: Mutex<(Vec<Bytes>, Option<Bytes>)>,
+    pub(crate) trouble: Mutex<Trouble>,
 }
 
 impl List {
-    fn commands(&self) -> Vec<String> {
+    pub(crate) fn commands(&self) -> Vec<String> {
         self.now.lock().0.iter().map(|command| String::from_utf8_lossy(command).into_owned()).collect()
     }
 
     /// What is left after a crash.
-    fn crashed(&self) -> Arc<Self> {
+    pub(crate) fn crashed(&self) -> Arc<Self> {
         let durable = self.durable.lock().clone();
-        Arc::new(Self { now: Mutex::new(durable.clone()), durable: Mutex::new(durable) })
+        Arc::new(Self { now: Mutex::new(durable.clone()), durable: Mutex::new(durable), ..Self::default() })
     }
 }
 
@@ -36,6 +50,11 @@ impl StateMachine for List {
     }
 
     fn apply(&self, commands: &[Committed], position: Bytes) -> Result<Vec<Bytes>, Fatal> {
+        match *self.trouble.lock() {
+            Trouble::FailApply => return Err(Fatal::damaged("injected")),
+            Trouble::PanicInApply => panic!("injected"),
+            _ => {}
+        }
         let mut now = self.now.lock();
         let outcome = |committed: &Committed| {
             now.0.push(committed.command.clone());
@@ -47,6 +66,11 @@ impl StateMachine for List {
     }
 
     fn flush(&self) -> Result<(), Fatal> {
+        match *self.trouble.lock() {
+            Trouble::FailFlush => return Err(storage::Error::DiskFull.into()),
+            Trouble::PanicInFlush => panic!("injected"),
+            _ => {}
+        }
         *self.durable.lock() = self.now.lock().clone();
         Ok(())
     }
@@ -61,7 +85,7 @@ impl StateMachine for List {
     }
 }
 
-fn host(disk: &Disk) -> RaftHost {
+pub(crate) fn host(disk: &Disk) -> RaftHost {
     let options = LogOptions { segment_bytes: 2000, segments_max: 4 };
     RaftHost::new(1, Arc::new(SharedLog::open(disk.files(), options).expect("the log opens")))
 }
@@ -120,20 +144,114 @@ async fn concurrent_proposals_of_many_groups_are_all_applied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_fails_proposals_with_its_sqlstate() {
-    let disk = Disk::default();
-    let host = host(&disk);
-    let group = host.start_group(GroupId(1), Arc::new(List::default())).await.expect("the group starts");
-    disk.set_room(Some(0));
-    let error = group.propose(Bytes::from_static(b"x")).await.expect_err("the disk is full");
-    assert_eq!(error.sqlstate(), "53100", "{error}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_group_runs_once() {
     let disk = Disk::default();
     let host = host(&disk);
     host.start_group(GroupId(1), Arc::new(List::default())).await.expect("the group starts");
     let again = host.start_group(GroupId(1), Arc::new(List::default())).await;
     assert!(matches!(again, Err(Error::Exists(1))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_compacted_is_durable_and_gone_from_the_log() {
+    let disk = Disk::default();
+    let log = Arc::new(SharedLog::open(disk.files(), LogOptions::default()).expect("the log opens"));
+    let host = RaftHost::new(1, Arc::clone(&log)).with_one_engine();
+    let lists: Vec<Arc<List>> = (0..4).map(|_| Arc::default()).collect();
+    for (id, list) in lists.iter().enumerate() {
+        let group = host.start_group(GroupId(id as u64), list.clone()).await.expect("the group starts");
+        for i in 1..=5 {
+            group.propose(Bytes::from(format!("command {i}"))).await.expect("the proposal succeeds");
+        }
+    }
+    host.compact().await.expect("the log is compacted");
+    for (id, list) in lists.iter().enumerate() {
+        let group = host.group(GroupId(id as u64)).expect("it runs");
+        assert_eq!(log.purged(group.id()).map(|(index, _)| index), Some(group.applied()));
+        // One flush of the common engine covers all; here each list stands for its own part of it.
+        list.flush().expect("the list is flushed");
+        assert_eq!(list.crashed().commands(), numbered(5));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compactions_at_the_same_time_all_end() {
+    let disk = Disk::default();
+    let host = Arc::new(host(&disk));
+    let group = host.start_group(GroupId(1), Arc::new(List::default())).await.expect("the group starts");
+    let mut tasks = Vec::new();
+    for _ in 0..4 {
+        let (host, group) = (Arc::clone(&host), group.clone());
+        tasks.push(tokio::spawn(async move {
+            for i in 0..10 {
+                group.propose(Bytes::from(format!("{i}"))).await.expect("the proposal succeeds");
+                host.compact().await.expect("the log is compacted");
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.expect("the task ends");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_group_leaves_nothing_behind() {
+    let disk = Disk::default();
+    let host = host(&disk);
+    for id in [1, 2] {
+        let group = host.start_group(GroupId(id), Arc::new(List::default())).await.expect("the group starts");
+        group.propose(Bytes::from_static(b"x")).await.expect("the proposal succeeds");
+    }
+    let removed = host.group(GroupId(1)).expect("it runs");
+    host.remove_group(GroupId(1)).await.expect("the group is removed");
+    assert!(host.group(GroupId(1)).is_none() && !removed.is_leader());
+    assert!(matches!(removed.propose(Bytes::from_static(b"y")).await, Err(Error::Unknown(_))));
+    assert_eq!(host.known_groups(), [GroupId(2)]);
+    assert!(host.failure().is_none(), "removing a group is no failure");
+    host.shutdown().await;
+    drop(host);
+    let host = self::host(&disk);
+    assert_eq!(host.known_groups(), [GroupId(2)]);
+    let list = Arc::new(List::default());
+    host.start_group(GroupId(1), list.clone()).await.expect("the id can be used again");
+    assert_eq!(list.commands(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proposals_of_many_groups_share_syncs() {
+    let disk = Disk::default();
+    let log = Arc::new(SharedLog::open(disk.files(), LogOptions::default()).expect("the log opens"));
+    let host = RaftHost::new(1, Arc::clone(&log));
+    let mut groups = Vec::new();
+    for id in 0..8 {
+        groups.push(host.start_group(GroupId(id), Arc::new(List::default())).await.expect("the group starts"));
+    }
+    let before: Vec<u64> = groups.iter().map(|group| log.last_index(group.id()).expect("it has entries")).collect();
+    let syncs = disk.syncs();
+    let (disk, held) = (disk.clone(), disk.clone());
+    let (release, wait) = std::sync::mpsc::channel::<()>();
+    let (holding, ready) = tokio::sync::oneshot::channel();
+    let holder = std::thread::spawn(move || {
+        let _guard = held.hold_syncs();
+        holding.send(()).expect("the test waits");
+        wait.recv().expect("the test goes on");
+    });
+    ready.await.expect("syncs are held");
+    let proposals = groups.iter().flat_map(|group| {
+        (0..25).map(move |i| {
+            let group = group.clone();
+            tokio::spawn(async move { group.propose(Bytes::from(format!("{i}"))).await.map(drop) })
+        })
+    });
+    let proposals: Vec<_> = proposals.collect();
+    let queued = |(group, before): (&Group, &u64)| log.last_index(group.id()) == Some(before + 25);
+    while !groups.iter().zip(&before).all(queued) {
+        tokio::task::yield_now().await;
+    }
+    release.send(()).expect("syncs are held");
+    holder.join().expect("the holder ends");
+    for proposal in proposals {
+        proposal.await.expect("the proposer ends").expect("the proposal succeeds");
+    }
+    assert!(disk.syncs() - syncs <= 3, "200 proposals took {} syncs", disk.syncs() - syncs);
 }

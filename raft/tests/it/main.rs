@@ -2,6 +2,7 @@
 
 mod damage;
 mod disk;
+mod failure;
 mod groups;
 mod model;
 mod recovery;

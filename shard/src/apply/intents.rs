@@ -122,5 +122,5 @@ impl Run<'_> {
 }
 
 fn decode_intent(bytes: &[u8]) -> Result<kv::Intent, Fatal> {
-    kv::Intent::decode(bytes).map_err(|error| Fatal(format!("an intent is damaged: {error}")))
+    kv::Intent::decode(bytes).map_err(|error| Fatal::damaged(format!("an intent is damaged: {error}")))
 }

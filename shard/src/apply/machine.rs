@@ -142,8 +142,8 @@ impl<'a> Run<'a> {
     }
 
     fn apply(&mut self, bytes: &Bytes) -> Result<response::Body, Fatal> {
-        let command =
-            kv::Command::decode(bytes.clone()).map_err(|error| Fatal(format!("a command is damaged: {error}")))?;
+        let command = kv::Command::decode(bytes.clone())
+            .map_err(|error| Fatal::damaged(format!("a command is damaged: {error}")))?;
         let range = self.shared.range.read().clone();
         if command.epoch != range.epoch {
             return Ok(failed(failure::Kind::StaleEpoch(range)));
@@ -156,7 +156,7 @@ impl<'a> Run<'a> {
             Some(command::Body::Heartbeat(heartbeat)) => self.heartbeat(heartbeat),
             Some(command::Body::Split(split)) => self.split(split, range),
             Some(command::Body::DeleteRange(delete)) => self.delete_range(delete),
-            Some(command::Body::CollectGarbage(_)) | None => Err(Fatal("a command of an unknown kind".to_owned())),
+            Some(command::Body::CollectGarbage(_)) | None => Err(Fatal::damaged("a command of an unknown kind")),
         }
     }
 
@@ -206,7 +206,7 @@ use super::range;
 
 /// A failure of the volume: the replica cannot go on.
 pub(super) fn fatal(error: storage::Error) -> Fatal {
-    Fatal(error.to_string())
+    Fatal::from(error)
 }
 
 pub(super) fn failed(kind: failure::Kind) -> response::Body {

@@ -99,7 +99,7 @@ fn spans(shared: &Shared) -> [(Cf, Span); 3] {
 
 pub(super) fn encode_contents(shared: &Shared) -> Result<Bytes, Fatal> {
     let mut out = Vec::new();
-    shared.range.read().encode_length_delimited(&mut out).map_err(|error| Fatal(error.to_string()))?;
+    shared.range.read().encode_length_delimited(&mut out).map_err(|error| Fatal::damaged(error.to_string()))?;
     for (cf, span) in spans(shared) {
         let mut cursor = shared.engine.cursor(cf, &span).map_err(fatal)?;
         let mut more = cursor.first().map_err(fatal)?;
@@ -120,7 +120,7 @@ pub(super) fn restore_contents(shared: &Shared, mut snapshot: Bytes, position: B
     for (cf, span) in spans(shared) {
         batch.delete_range(cf, span);
     }
-    let damaged = || Fatal("a snapshot is damaged".to_owned());
+    let damaged = || Fatal::damaged("a snapshot is damaged");
     let range = kv::Range::decode_length_delimited(&mut snapshot).map_err(|_| damaged())?;
     *shared.range.write() = range.clone();
     for (cf, span) in spans(shared) {

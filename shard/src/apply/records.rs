@@ -54,6 +54,9 @@ impl Run<'_> {
     pub(super) fn read_record(&self, key: &[u8]) -> Result<Option<kv::TxnStatus>, Fatal> {
         let stored = self.shared.engine.get(Cf::Local, key).map_err(fatal)?;
         let decode = |bytes: Vec<u8>| kv::TxnStatus::decode(&bytes[..]);
-        stored.map(decode).transpose().map_err(|error| Fatal(format!("a transaction record is damaged: {error}")))
+        stored
+            .map(decode)
+            .transpose()
+            .map_err(|error| Fatal::damaged(format!("a transaction record is damaged: {error}")))
     }
 }

@@ -245,7 +245,7 @@ impl PartitionReader {
 fn refusal(kind: wire::failure::Kind) -> SqlError {
     use wire::failure::Kind;
     match kind {
-        Kind::Refused(refused) => {
+        Kind::Refused(refused) | Kind::Unknown(refused) => {
             let state = SqlState::from_code(&refused.sqlstate).unwrap_or(SqlState::InternalError);
             SqlError::new(state, refused.message)
         }

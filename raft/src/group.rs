@@ -1,0 +1,219 @@
+//! A running group: proposals, leadership, compaction.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use openraft::{
+    EmptyNode, Raft, ReadPolicy,
+    async_runtime::watch::WatchReceiver,
+    errors::{ClientWriteError, LinearizableReadError, RaftError},
+    metrics::{RaftServerMetrics, WaitError},
+};
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    error::{Error, stopped},
+    log::{GroupId, LogError, SharedLog},
+    state_machine::Driver,
+    types::{Command, Types},
+};
+
+/// Largest proposal. One entry is written and applied as a whole, so a larger one would stall its neighbours.
+pub const PROPOSAL_BYTES_MAX: usize = 64 << 20;
+/// A group with one voter leads as soon as its vote is synced; this long means the disk has stopped.
+const ELECTION_WAIT: Duration = Duration::from_secs(30);
+/// A flush that takes longer than this has met a disk that stopped.
+const COMPACTION_WAIT: Duration = Duration::from_secs(300);
+/// Time after which a compaction is asked for again.
+const COMPACTION_RETRY: Duration = Duration::from_millis(100);
+
+/// A running group. Cheap to clone.
+#[derive(Clone)]
+pub struct Group {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    id: GroupId,
+    raft: Raft<Types, Driver>,
+    machine: Driver,
+    log: Arc<SharedLog>,
+    standing: Arc<Standing>,
+}
+
+/// Who leads, as far as this replica knows. Read without locks on every request.
+#[derive(Debug, Default)]
+struct Standing {
+    leads: AtomicBool,
+    term: AtomicU64,
+    /// Node ids start at 1; 0 is nobody.
+    leader: AtomicU64,
+    /// Set before the group is stopped on purpose.
+    stopping: AtomicBool,
+}
+
+impl Standing {
+    fn note(&self, metrics: &RaftServerMetrics<Types>) {
+        self.term.store(metrics.vote.leader_id.term, Ordering::Release);
+        self.leader.store(metrics.current_leader.unwrap_or(0), Ordering::Release);
+        self.leads.store(metrics.current_leader == Some(metrics.id) && metrics.state.is_leader(), Ordering::Release);
+    }
+}
+
+impl Group {
+    pub(crate) fn new(id: GroupId, raft: Raft<Types, Driver>, machine: Driver, log: Arc<SharedLog>) -> Self {
+        let standing = Arc::<Standing>::default();
+        tokio::spawn(watch(id, raft.clone(), Arc::clone(&log), Arc::clone(&standing)));
+        Self { inner: Arc::new(Inner { id, raft, machine, log, standing }) }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> GroupId {
+        self.inner.id
+    }
+
+    /// Replicates a command; answers its outcome once it is durable on a quorum and applied here.
+    pub async fn propose(&self, command: Bytes) -> Result<Bytes, Error> {
+        if command.len() > PROPOSAL_BYTES_MAX {
+            return Err(Error::TooLarge { bytes: command.len() });
+        }
+        if let Some(failure) = self.inner.log.failure() {
+            return Err(failure.into());
+        }
+        match self.inner.raft.client_write(Command(command)).await {
+            Ok(written) => Ok(written.data),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
+                Err(Error::NotLeader { leader: forward.leader_id })
+            }
+            // Whatever failed failed while the entry was on its way to the disk: it may be there after a restart.
+            Err(error) => {
+                let failure = self.inner.log.failure();
+                Err(Error::Unknown(failure.unwrap_or_else(|| ended(self.inner.id, &error.to_string()))))
+            }
+        }
+    }
+
+    /// Whether this replica leads, as far as it knows.
+    pub fn is_leader(&self) -> bool {
+        self.inner.standing.leads.load(Ordering::Acquire)
+    }
+
+    /// The term, as far as this replica knows.
+    pub fn term(&self) -> u64 {
+        self.inner.standing.term.load(Ordering::Acquire)
+    }
+
+    /// The node that leads, as far as this replica knows.
+    pub fn leader_node(&self) -> Option<u64> {
+        Some(self.inner.standing.leader.load(Ordering::Acquire)).filter(|node| *node != 0)
+    }
+
+    /// Returns once this replica still leads and has applied everything that was committed when the call began.
+    pub async fn read_barrier(&self) -> Result<(), Error> {
+        match self.inner.raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
+            Ok(_) => Ok(()),
+            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
+                Err(Error::NotLeader { leader: forward.leader_id })
+            }
+            Err(error) => Err(self.halted(error)),
+        }
+    }
+
+    /// The failure that stopped the log, if one did.
+    pub fn failure(&self) -> Option<LogError> {
+        self.inner.log.failure()
+    }
+
+    /// Makes what was applied durable in the state machine, and drops the log entries up to there. Returns when that is
+    /// done; at once if nothing was applied since the last time.
+    pub async fn compact(&self) -> Result<(), Error> {
+        if let Some(failure) = self.inner.log.failure() {
+            return Err(failure.into());
+        }
+        let raft = &self.inner.raft;
+        let applied = self.inner.machine.applied_id();
+        let deadline = Instant::now() + COMPACTION_WAIT;
+        while raft.metrics().borrow_watched().purged < applied {
+            // Ignored while an older one is under way, so asked for until one reaches far enough.
+            raft.trigger().snapshot().await.map_err(|error| self.halted(error))?;
+            let purged = raft.wait(Some(COMPACTION_RETRY));
+            match purged.metrics(|metrics| metrics.purged >= applied, "purge").await {
+                Ok(_) => {}
+                Err(WaitError::Timeout(..)) if Instant::now() < deadline => {}
+                Err(error) => return Err(self.halted(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The error of a call that found the group stopped.
+    fn halted(&self, error: impl std::fmt::Display) -> Error {
+        self.inner.log.failure().map_or_else(|| stopped(error), Error::Log)
+    }
+
+    /// Index of the last applied entry.
+    pub fn applied(&self) -> u64 {
+        self.inner.machine.applied_id().map_or(0, |id| id.index)
+    }
+
+    /// Becomes the leader of a group whose only voter is this node, and applies everything committed before.
+    pub(crate) async fn lead(&self, node: u64) -> Result<(), Error> {
+        let raft = &self.inner.raft;
+        if !raft.is_initialized().await.map_err(stopped)? {
+            let members = std::collections::BTreeMap::from([(node, EmptyNode {})]);
+            raft.initialize(members).await.map_err(stopped)?;
+        } else if !raft.with_raft_state(|state| state.vote_ref().committed).await.map_err(stopped)? {
+            raft.trigger().elect(false).await.map_err(stopped)?;
+        }
+        let waiting = raft.wait(Some(ELECTION_WAIT)).current_leader(node, "lead").await;
+        waiting.map_err(stopped)?;
+        // A leader's own blank entry commits everything before it; once it answers, all of that is applied.
+        let applied = timeout(ELECTION_WAIT, raft.write_blank()).await.map_err(stopped)?;
+        applied.map_err(stopped)?;
+        self.inner.standing.note(&raft.server_metrics().borrow_watched());
+        Ok(())
+    }
+
+    /// Stops the group. Proposals in progress are answered or fail.
+    pub(crate) async fn stop(&self) {
+        self.inner.standing.stopping.store(true, Ordering::Release);
+        if let Err(error) = self.inner.raft.shutdown().await {
+            tracing::warn!(group = self.inner.id.0, %error, "a Raft group did not stop in order");
+        }
+        self.inner.standing.leads.store(false, Ordering::Release);
+    }
+}
+
+/// Follows a group's leadership until it ends. A group that ends by itself, by a failure or a panic, stops the host: what it
+/// was asked to do is undecided, and a restart replays it.
+async fn watch(id: GroupId, raft: Raft<Types, Driver>, log: Arc<SharedLog>, standing: Arc<Standing>) {
+    let mut changes = raft.server_metrics();
+    let metrics = raft.metrics();
+    drop(raft);
+    loop {
+        standing.note(&changes.borrow_watched());
+        if changes.changed().await.is_err() {
+            break;
+        }
+    }
+    standing.leads.store(false, Ordering::Release);
+    if standing.stopping.load(Ordering::Acquire) {
+        return;
+    }
+    let reason = match &metrics.borrow_watched().running_state {
+        Err(error) => error.to_string(),
+        Ok(()) => "it panicked".to_owned(),
+    };
+    log.fail(ended(id, &reason));
+}
+
+/// The failure of a group that ended by itself, and not by a failure of the log or a state machine: a bug.
+fn ended(id: GroupId, reason: &str) -> LogError {
+    LogError::Host { reason: format!("the Raft group {} has ended: {reason}", id.0), sqlstate: "58030" }
+}
