@@ -8,7 +8,11 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use sharddb_server::{Config, Flags, Instance};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -18,6 +22,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const STACK_BYTES: usize = 8 << 20;
 /// Time for tasks to end after the server has stopped.
 const RUNTIME_TIME: Duration = Duration::from_secs(2);
+/// Time that stopping may take besides the grace of running statements; flushing the storage is most of it.
+const STOP_TIME: Duration = Duration::from_secs(60);
 /// Exit status after a second signal, as a shell reports an interrupted process.
 const INTERRUPTED: i32 = 130;
 
@@ -49,15 +55,41 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs the server on worker threads, and on this thread what must work even if they are all busy: signals.
 fn start(flags: Flags) -> Result<(), Failure> {
     let config = Config::read(flags)?;
     start_logging(&config.log)?;
     sharddb_server::raise_file_limit();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.enable_all().thread_name("sharddb").thread_stack_size(STACK_BYTES).build()?;
-    let outcome = runtime.block_on(serve(config));
-    runtime.shutdown_timeout(RUNTIME_TIME);
+    let workers = builder.enable_all().thread_name("sharddb").thread_stack_size(STACK_BYTES).build()?;
+    let lifecycle = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let stop = CancellationToken::new();
+    let stop_time = config.stop_grace + STOP_TIME;
+    let serving = workers.spawn(serve(config, stop.clone()));
+    let outcome = lifecycle.block_on(supervise(serving, stop, stop_time));
+    workers.shutdown_timeout(RUNTIME_TIME);
     outcome
+}
+
+/// Waits for the server to end: by itself, by a signal, at once by a second one.
+async fn supervise(
+    mut serving: JoinHandle<Result<(), Failure>>,
+    stop: CancellationToken,
+    stop_time: Duration,
+) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
+    tokio::select! {
+        outcome = &mut serving => return outcome?,
+        () = signals.next() => stop.cancel(),
+    }
+    tokio::select! {
+        outcome = serving => outcome?,
+        () = signals.next() => {
+            tracing::warn!("stopping at once");
+            std::process::exit(INTERRUPTED);
+        }
+        () = tokio::time::sleep(stop_time) => Err("the server did not stop in time; what was acknowledged is kept".into()),
+    }
 }
 
 /// Logs to stderr. A plain level does not mean the consensus library, which tells of each of its steps.
@@ -70,17 +102,13 @@ fn start_logging(rules: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Serves until a signal comes or the storage fails.
-async fn serve(config: Config) -> Result<(), Failure> {
-    let mut signals = Signals::new()?;
+/// Serves until it is told to stop or the storage fails.
+async fn serve(config: Config, stop: CancellationToken) -> Result<(), Failure> {
     let data = config.data.clone();
-    let instance = tokio::select! {
-        started = Instance::start(config) => started?,
-        () = signals.next() => return Ok(()),
-    };
+    let instance = Instance::start(config).await?;
     say_ready(&instance, &data)?;
     let outcome = tokio::select! {
-        () = signals.next() => Ok(()),
+        () = stop.cancelled() => Ok(()),
         failure = instance.failed() => Err(format!(
             "storage has failed and nothing more can be written; every acknowledged commit is kept ({}): {failure}",
             failure.sqlstate()
@@ -90,13 +118,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
         Ok(()) => tracing::info!("stopping"),
         Err(failure) => tracing::error!("{failure}"),
     }
-    tokio::select! {
-        () = instance.stop() => tracing::info!("stopped"),
-        () = signals.next() => {
-            tracing::warn!("stopping at once");
-            std::process::exit(INTERRUPTED);
-        }
-    }
+    instance.stop().await;
+    tracing::info!("stopped");
     Ok(outcome?)
 }
 

@@ -4,6 +4,7 @@ mod abuse;
 mod copy;
 mod extended;
 mod interrupt;
+mod login;
 mod server;
 mod simple;
 mod startup;
