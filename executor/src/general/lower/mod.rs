@@ -27,7 +27,10 @@ use proto::SqlResult;
 use sharddb_fragment as fragment;
 use sharddb_proto as proto;
 
-pub(super) use self::{expr::Exprs, join::divide};
+pub(super) use self::{
+    expr::Exprs,
+    join::{Equality, divide},
+};
 use super::{
     context::{Statement, failed},
     explain::Note,

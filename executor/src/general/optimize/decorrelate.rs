@@ -21,6 +21,7 @@ use super::{
     fold::fold_expr,
     normalize::normalize,
     pull::{Pulled, pull},
+    reduce::is_null_with,
 };
 use crate::general::{
     expr::{any, is_volatile, rewrite, rewrite_rel, substitute},
@@ -57,7 +58,18 @@ pub(super) fn decorrelate(eval: &Arc<EvalContext>, mut rel: Rel) -> SqlResult<Re
 /// A filter over subqueries: those that are conditions become joins.
 fn filter(eval: &Arc<EvalContext>, input: Rel, conditions: Vec<Expr>) -> SqlResult<Rel> {
     let columns = input.columns.clone();
-    let Node::Apply { input: inner, calls } = input.node else { return Ok(input.filter(conditions)) };
+    let (inner, calls) = match input.node {
+        Node::Apply { input: inner, calls } => (inner, calls),
+        // Values of subqueries that ran ahead are put in by a projection.
+        Node::Project { input: below, exprs }
+            if matches!(below.node, Node::Apply { .. }) && !exprs.iter().any(is_volatile) =>
+        {
+            let mut conditions = conditions;
+            conditions.iter_mut().for_each(|condition| substitute(condition, &exprs));
+            return Ok(filter(eval, *below, conditions)?.project(exprs, columns));
+        }
+        node => return Ok(Rel::new(node, columns).filter(conditions)),
+    };
     let width = inner.arity();
     let mut joins = Vec::new();
     let mut kept_calls: Vec<Option<Call>> = calls.into_iter().map(Some).collect();
@@ -351,7 +363,8 @@ fn aggregated(eval: &Arc<EvalContext>, aggregate: Aggregate, value: Expr, width:
     let sql_type = some.sql_type();
     let missing = Expr::IsNull { input: Box::new(Expr::Column { index: found, sql_type: boolean }), negated: false };
     let value = match (&none, &some) {
-        (Expr::Constant { value: Datum::Null, .. }, Expr::Column { .. }) => some,
+        // The aggregates of a missing group are NULL too: a strict expression over them needs no case.
+        (Expr::Constant { value: Datum::Null, .. }, some) if is_null_with(some, &|at| at >= width) => some.clone(),
         _ => Expr::Case { branches: vec![(missing, none)], otherwise: Box::new(some), sql_type },
     };
     Some(Scalar { rel, on, value })

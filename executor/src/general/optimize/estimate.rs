@@ -1,11 +1,15 @@
-//! Rough numbers of rows, for choosing between plans.
+//! Estimated numbers of rows and values, for choosing between plans. ANALYZE gives what is known of tables.
 
 use planner::plan::{Expr, SetOperator};
 use schema::{Datum, IndexDescriptor, TableDescriptor};
 use sharddb_planner as planner;
 use sharddb_schema as schema;
 
-use crate::general::ir::{Join, Node, Rel};
+use super::selectivity::{column_of_table, selectivity};
+use crate::general::{
+    ir::{Join, Node, Rel},
+    lower::divide,
+};
 
 /// Rows of a table that was never analyzed.
 const UNKNOWN_ROWS: f64 = 1000.0;
@@ -20,22 +24,21 @@ pub(in crate::general) fn rows(rel: &Rel) -> f64 {
         Node::Shared(_) | Node::Virtual { .. } => UNKNOWN_ROWS,
         Node::With { body, .. } => rows(body),
         Node::Recursive { first, .. } => rows(first) * 10.0,
-        Node::Join { kind, left, right, on } => {
-            let (left, right) = (rows(left), rows(right));
-            match kind {
-                Join::Semi | Join::Anti => left * 0.5,
-                _ if on.is_empty() => left * right,
-                _ => left.max(right),
-            }
-        }
+        Node::Join { kind, left, right, on } => join_rows(*kind, left, right, on),
         Node::Lateral { left, right, .. } => rows(left) * rows(right).min(10.0),
         Node::Filter { input, conditions } => {
-            rows(input) * conditions.iter().map(|condition| selectivity(condition)).product::<f64>()
+            rows(input) * conditions.iter().map(|condition| selectivity(condition, input)).product::<f64>()
         }
         Node::ProjectSet { input, .. } => rows(input) * 10.0,
-        Node::Aggregate(aggregate) if aggregate.groups.is_empty() => 1.0,
-        Node::Aggregate(aggregate) => rows(&aggregate.input) * 0.1,
-        Node::Distinct { input, .. } => rows(input) * 0.5,
+        Node::Aggregate(aggregate) => {
+            let groups = aggregate.groups.iter().map(|group| distinct(group, &aggregate.input));
+            groups.product::<f64>().min(rows(&aggregate.input)).max(1.0)
+        }
+        Node::Distinct { input, on } => {
+            let all = input.all_columns();
+            let keys = if on.is_empty() { &all } else { on };
+            keys.iter().map(|key| distinct(key, input)).product::<f64>().min(rows(input))
+        }
         Node::Limit { input, limit, .. } => match limit {
             Some(Expr::Constant { value: Datum::Int8(limit), .. }) => rows(input).min(*limit as f64),
             _ => rows(input),
@@ -49,49 +52,59 @@ pub(in crate::general) fn rows(rel: &Rel) -> f64 {
     }
 }
 
-/// The fraction of rows for which a condition holds, by its form alone.
-pub(in crate::general) fn selectivity(condition: &Expr) -> f64 {
-    match condition {
-        Expr::Call { function, .. } => match function.operator {
-            Some("=") => 0.01,
-            Some("<" | "<=" | ">" | ">=") => 0.33,
-            Some("<>") => 0.99,
-            _ => 0.25,
-        },
-        Expr::InList { list, negated: false, .. } => (0.01 * list.len() as f64).min(0.5),
-        Expr::And(args) => args.iter().map(selectivity).product(),
-        Expr::Or(args) => args.iter().map(selectivity).sum::<f64>().min(1.0),
-        Expr::Not(input) => 1.0 - selectivity(input),
-        Expr::IsNull { negated: false, .. } => 0.05,
-        Expr::Constant { value: Datum::Bool(false) | Datum::Null, .. } => 0.0,
-        _ => 0.5,
+fn join_rows(kind: Join, left: &Rel, right: &Rel, on: &[Expr]) -> f64 {
+    let (left_rows, right_rows) = (rows(left), rows(right));
+    let (equalities, rest) = divide(on, left.arity());
+    let others = 0.33_f64.powi(rest.len() as i32);
+    match kind {
+        Join::Semi | Join::Anti => {
+            let found = |equality: &crate::general::lower::Equality| {
+                (distinct(&equality.right, right) / distinct(&equality.left, left)).min(1.0)
+            };
+            let fraction = equalities.iter().map(found).product::<f64>() * others;
+            left_rows * if kind == Join::Semi { fraction } else { (1.0 - fraction).max(0.1) }
+        }
+        _ => {
+            let most = |equality: &crate::general::lower::Equality| {
+                distinct(&equality.left, left).max(distinct(&equality.right, right))
+            };
+            // The keys of one side have no more combinations than it has rows.
+            let keys = equalities.iter().map(most).product::<f64>().min(left_rows.max(right_rows)).max(1.0);
+            let inner = left_rows * right_rows / keys * others;
+            match kind {
+                Join::Left => inner.max(left_rows),
+                Join::Right => inner.max(right_rows),
+                Join::Full => inner.max(left_rows + right_rows),
+                _ => inner,
+            }
+        }
+    }
+}
+
+/// Estimated number of different values of an expression.
+pub(super) fn distinct(expr: &Expr, rel: &Rel) -> f64 {
+    match expr {
+        Expr::Column { index, .. } => distinct_values(rel, *index),
+        Expr::Constant { .. } => 1.0,
+        Expr::Cast { input, .. } => distinct(input, rel),
+        _ => (rows(rel) / 10.0).max(1.0),
     }
 }
 
 /// Estimated number of different values of a column.
 pub(super) fn distinct_values(rel: &Rel, index: usize) -> f64 {
-    let known = match &rel.node {
-        Node::Scan(scan) => scan.positions.get(index).map(|at| table_distinct(&scan.table, *at)),
-        Node::Filter { input, .. }
-        | Node::Sort { input, .. }
-        | Node::Limit { input, .. }
-        | Node::Apply { input, .. } => (index < input.arity()).then(|| distinct_values(input, index)),
-        Node::Project { input, exprs } => match &exprs[index] {
-            Expr::Column { index, .. } => Some(distinct_values(input, *index)),
-            Expr::Constant { .. } => Some(1.0),
-            _ => None,
-        },
-        Node::Join { left, right, .. } => match index.checked_sub(left.arity()) {
-            None => Some(distinct_values(left, index)),
-            Some(index) => Some(distinct_values(right, index)),
-        },
-        Node::Aggregate(aggregate) => match aggregate.groups.get(index) {
-            Some(Expr::Column { index, .. }) => Some(distinct_values(&aggregate.input, *index)),
-            _ => None,
-        },
-        _ => None,
-    };
     let rows = rows(rel).max(1.0);
+    let known = match column_of_table(rel, index) {
+        Some((table, at)) => Some(table_distinct(table, at)),
+        None => match &rel.node {
+            Node::Aggregate(aggregate) => aggregate.groups.get(index).map(|group| distinct(group, &aggregate.input)),
+            Node::Project { input, exprs } => Some(distinct(&exprs[index], input)),
+            Node::Filter { input, .. } | Node::Sort { input, .. } if index < input.arity() => {
+                Some(distinct_values(input, index))
+            }
+            _ => None,
+        },
+    };
     known.unwrap_or(rows / 10.0).clamp(1.0, rows)
 }
 

@@ -11,7 +11,7 @@ use schema::functions::{EvalContext, Function};
 use sharddb_planner as planner;
 use sharddb_schema as schema;
 
-use super::{order, pushdown::push, reduce};
+use super::{estimate, order, pushdown::push, reduce};
 use crate::general::{
     expr::{columns_of, is_volatile, remap, substitute},
     ir::{Join, Node, Rel},
@@ -48,8 +48,12 @@ struct Parts {
 /// Whether a relation is an inner join, perhaps below filters and projections.
 pub(super) fn is_join_tree(rel: &Rel) -> bool {
     match &rel.node {
-        Node::Join { kind: Join::Inner, .. } => true,
+        Node::Join { kind: Join::Inner, on, .. } => !on.iter().any(is_volatile),
         Node::Filter { input, conditions } => !conditions.iter().any(is_volatile) && is_join_tree(input),
+        Node::Join { kind: Join::Semi | Join::Anti, left, right, on } => {
+            is_join_tree(left) && narrowed_input(&take_apart((**left).clone()), right, on).is_some()
+        }
+        Node::Project { input, exprs } => !exprs.iter().any(is_volatile) && is_join_tree(input),
         _ => false,
     }
 }
@@ -101,6 +105,11 @@ fn take_apart(rel: Rel) -> Parts {
             }
             left
         }
+        Node::Join { kind: kind @ (Join::Semi | Join::Anti), left, right, on }
+            if is_join_tree(&left) && narrowed_input(&take_apart((*left).clone()), &right, &on).is_some() =>
+        {
+            narrow_input(kind, take_apart(*left), *right, on)
+        }
         Node::Filter { input, conditions } if !conditions.iter().any(is_volatile) => {
             let mut parts = take_apart(*input);
             for mut condition in conditions {
@@ -121,6 +130,47 @@ fn take_apart(rel: Rel) -> Parts {
             Parts { outputs: rel.all_columns(), width: rel.arity(), conditions: Vec::new(), inputs: vec![rel] }
         }
     }
+}
+
+/// The conditions of a semi or anti join over the columns of all inputs, the right side's columns behind them.
+fn over_inputs(parts: &Parts, right: &Rel, on: &[Expr]) -> Vec<Expr> {
+    let mut exprs = parts.outputs.clone();
+    let column = |at: usize| Expr::Column { index: parts.width + at, sql_type: right.columns[at].sql_type };
+    exprs.extend((0..right.arity()).map(column));
+    let mut on = on.to_vec();
+    on.iter_mut().for_each(|condition| substitute(condition, &exprs));
+    on
+}
+
+/// The only input that a semi or anti join looks at, if the join keeps few of its rows: there it belongs.
+fn narrowed_input(parts: &Parts, right: &Rel, on: &[Expr]) -> Option<usize> {
+    if on.iter().any(is_volatile) {
+        return None;
+    }
+    let on = over_inputs(parts, right, on);
+    let read: BTreeSet<usize> = on.iter().flat_map(columns_of).filter(|at| *at < parts.width).collect();
+    let mut first = 0;
+    for (number, input) in parts.inputs.iter().enumerate() {
+        let end = first + input.arity();
+        if !read.is_empty() && read.iter().all(|at| (first..end).contains(at)) {
+            return (estimate::rows(right) < estimate::rows(input)).then_some(number);
+        }
+        first = end;
+    }
+    None
+}
+
+fn narrow_input(kind: Join, mut parts: Parts, right: Rel, on: Vec<Expr>) -> Parts {
+    let Some(number) = narrowed_input(&parts, &right, &on) else { return parts };
+    let mut on = over_inputs(&parts, &right, &on);
+    let first: usize = parts.inputs[..number].iter().map(Rel::arity).sum();
+    let (width, own) = (parts.width, parts.inputs[number].arity());
+    on.iter_mut().for_each(|condition| {
+        remap(condition, &|at| if at < width { at - first } else { at - width + own });
+    });
+    let inner = std::mem::replace(&mut parts.inputs[number], Rel::unit());
+    parts.inputs[number] = Rel::join(kind, inner, right, on);
+    parts
 }
 
 impl Graph {

@@ -16,6 +16,7 @@ mod prune;
 mod pull;
 mod pushdown;
 mod reduce;
+mod selectivity;
 
 use std::sync::Arc;
 

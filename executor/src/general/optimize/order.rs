@@ -10,8 +10,9 @@ use planner::plan::Expr;
 use sharddb_planner as planner;
 
 use super::{
-    estimate::{distinct_values, rows, selectivity},
+    estimate::{distinct_values, rows},
     graph::Graph,
+    selectivity::selectivity,
 };
 use crate::general::{
     expr::{columns_of, remap},
@@ -101,11 +102,14 @@ impl<'g> Ordering<'g> {
             let inputs: Vec<usize> = class.columns.iter().map(|column| graph.input_of(*column)).collect();
             connect(&inputs);
         }
+        // Conditions between inputs are estimated over all inputs side by side.
+        let beside = graph.inputs.iter().cloned().reduce(|left, right| Rel::join(Join::Inner, left, right, Vec::new()));
+        let beside = beside.unwrap_or_else(Rel::unit);
         let mut conditions = Vec::new();
         for condition in &graph.conditions {
             let inputs = graph.inputs_of(condition);
             connect(&inputs);
-            conditions.push((inputs.iter().fold(0, |set, input| set | 1 << input), selectivity(condition)));
+            conditions.push((inputs.iter().fold(0, |set, input| set | 1 << input), selectivity(condition, &beside)));
         }
         Self { graph, rows: input_rows, classes, conditions, neighbours }
     }

@@ -128,9 +128,11 @@ fn outer_join(eval: &Arc<EvalContext>, kind: Join, left: Rel, right: Rel, on: Ve
     let width = left.arity();
     let kind = reduce::outer_join(kind, width, &conditions);
     if kind == Join::Inner {
-        let mut all = on;
-        all.extend(conditions);
-        return push(eval, Rel::join(Join::Inner, left, right, all), Vec::new());
+        if on.iter().any(is_volatile) {
+            let (left, right) = (push(eval, left, Vec::new()), push(eval, right, Vec::new()));
+            return Rel::join(Join::Inner, left, right, on).filter(conditions);
+        }
+        return push(eval, Rel::join(Join::Inner, left, right, on), conditions);
     }
     let in_left = |columns: &BTreeSet<usize>| columns.iter().all(|at| *at < width);
     let in_right = |columns: &BTreeSet<usize>| !columns.is_empty() && columns.iter().all(|at| *at >= width);

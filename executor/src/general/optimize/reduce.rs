@@ -87,7 +87,7 @@ fn rejects_nulls(condition: &Expr, side: &dyn Fn(usize) -> bool) -> bool {
 }
 
 /// Whether an expression is NULL when all columns of a side are. False when in doubt.
-fn is_null_with(expr: &Expr, side: &dyn Fn(usize) -> bool) -> bool {
+pub(super) fn is_null_with(expr: &Expr, side: &dyn Fn(usize) -> bool) -> bool {
     match expr {
         Expr::Column { index, .. } => side(*index),
         Expr::Constant { value: Datum::Null, .. } => true,
