@@ -180,14 +180,18 @@ impl Registry {
         true
     }
 
-    /// Ends the connections whose client is gone and whose task is too busy to notice: a statement that computes, or a
-    /// client that has sent more than is read ahead. Looks at those that do the same work as at the last look, which
+    /// Ends the connections whose client is gone, or that were told to end, and whose task is too busy to notice: a
+    /// statement that computes, or a client that has sent more than is read ahead. Looks at those that do the same work as at the last look, which
     /// `seen` holds.
-    pub(crate) fn end_hung_up(&self, seen: &mut HashMap<i32, u64>) {
+    pub(crate) fn end_lost(&self, seen: &mut HashMap<i32, u64>) {
         let connections: Vec<Arc<Control>> = self.inner.lock().connections.values().cloned().collect();
         let before = std::mem::take(seen);
         for control in connections {
             let Some(work) = control.work() else { continue };
+            if control.order() == Order::Terminate {
+                // The work may have begun after it was cancelled.
+                control.cancel();
+            }
             if before.get(&control.pid) == Some(&work) && control.is_hung_up() {
                 control.give(Order::Terminate);
             }

@@ -126,7 +126,7 @@ async fn monitor(registry: Arc<Registry>) {
     let mut seen = HashMap::new();
     loop {
         tokio::time::sleep(MONITOR_INTERVAL).await;
-        registry.end_hung_up(&mut seen);
+        registry.end_lost(&mut seen);
     }
 }
 
