@@ -60,7 +60,15 @@ fn constraint(env: &EvalContext, args: &[Datum]) -> SqlResult<Datum> {
     ask(env, "pg_get_constraintdef", args, |catalog| {
         let mut all = tables(catalog).flat_map(|table| table.constraints.iter().map(move |found| (table, found)));
         let (table, found) = all.find(|(_, found)| found.oid == oid)?;
-        constraint_definition(catalog, table, found)
+        let definition = constraint_definition(catalog, table, found)?;
+        // The pretty form has one pair of brackets around a condition.
+        if !matches!(args.get(1), Some(Datum::Bool(true))) {
+            return Some(definition);
+        }
+        let valid = definition.strip_suffix(" NOT VALID");
+        let suffix = if valid.is_some() { " NOT VALID" } else { "" };
+        let inner = valid.unwrap_or(&definition).strip_prefix("CHECK ((").and_then(|rest| rest.strip_suffix("))"));
+        Some(inner.map_or(definition.clone(), |condition| format!("CHECK ({condition}){suffix}")))
     })
 }
 
