@@ -231,11 +231,12 @@ async fn proposals_of_many_groups_share_syncs() {
     let (disk, held) = (disk.clone(), disk.clone());
     let (release, wait) = std::sync::mpsc::channel::<()>();
     let (holding, ready) = tokio::sync::oneshot::channel();
-    let holder = std::thread::spawn(move || {
+    let holder = std::thread::Builder::new().name("holder".to_owned()).spawn(move || {
         let _guard = held.hold_syncs();
         holding.send(()).expect("the test waits");
         wait.recv().expect("the test goes on");
     });
+    let holder = holder.expect("a thread starts");
     ready.await.expect("syncs are held");
     let proposals = groups.iter().flat_map(|group| {
         (0..25).map(move |i| {
