@@ -1,6 +1,9 @@
 //! What all sessions of a process share: the transactional client, the catalog, cached plans.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 use fragment::FragmentTransport;
 use proto::{SqlError, SqlResult, SqlState};
@@ -36,6 +39,8 @@ struct Inner {
     /// Object ids taken from meta and not used yet: next and end.
     object_ids: tokio::sync::Mutex<(u64, u64)>,
     signals: OnceLock<Box<Signals>>,
+    /// Transactions committed, and those rolled back or refused at their commit.
+    ended: (AtomicU64, AtomicU64),
 }
 
 /// Cancels (false) or ends (true) the session with this process id; answers whether there is one.
@@ -54,8 +59,8 @@ impl Engine {
         catalog::bootstrap(&client, options.owner.as_deref()).await?;
         let catalog = catalog::Cache::open(client.clone()).await?;
         let general = Arc::new(General::new(client.clone(), fragments, &options.general)?);
-        let (plans, sequences, object_ids, signals) = Default::default();
-        Ok(Self { inner: Arc::new(Inner { client, catalog, general, plans, sequences, object_ids, signals }) })
+        let (plans, sequences, object_ids, signals, ended) = Default::default();
+        Ok(Self { inner: Arc::new(Inner { client, catalog, general, plans, sequences, object_ids, signals, ended }) })
     }
 
     /// The transactional client.
@@ -66,6 +71,24 @@ impl Engine {
     /// Says how sessions reach each other (`pg_cancel_backend`, `pg_terminate_backend`). The first word counts.
     pub fn set_signals(&self, signals: Box<Signals>) {
         let _ = self.inner.signals.set(signals);
+    }
+
+    /// Transactions committed since the start, point reads that need none left out.
+    pub fn commits(&self) -> u64 {
+        self.inner.ended.0.load(Ordering::Relaxed)
+    }
+
+    /// Transactions rolled back since the start.
+    pub fn rollbacks(&self) -> u64 {
+        self.inner.ended.1.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_commit(&self) {
+        self.inner.ended.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_rollback(&self) {
+        self.inner.ended.1.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Cancels or ends the session with this process id; answers whether there is one.

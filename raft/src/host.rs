@@ -14,7 +14,7 @@ use crate::{
     error::{Error, stopped},
     flush::FlushGate,
     group::Group,
-    log::{GroupId, LogError, SharedLog},
+    log::{GroupId, LogError, LogStatistics, SharedLog},
     network::NoPeers,
     state_machine::{Driver, StateMachine},
     store::GroupLog,
@@ -136,6 +136,11 @@ impl RaftHost {
     /// The failure that stopped the log, if one did.
     pub fn failure(&self) -> Option<LogError> {
         self.log.failure()
+    }
+
+    /// What the log has done since it was opened.
+    pub fn log_statistics(&self) -> LogStatistics {
+        self.log.statistics()
     }
 
     /// Returns when a failure stops the host, by the log, a state machine or a group that ended by itself. From then on

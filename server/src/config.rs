@@ -50,6 +50,9 @@ struct Settings {
     /// Megabytes of memory for cached data blocks [default: 1024]
     #[arg(long, env = "SHARDDB_CACHE_MB", value_name = "MB")]
     cache_mb: Option<usize>,
+    /// Megabytes of memory for sorts, joins and aggregates of all statements together [default: 1024]
+    #[arg(long, env = "SHARDDB_QUERY_MB", value_name = "MB")]
+    query_mb: Option<usize>,
     /// Seconds that running statements have to finish when the server stops [default: 10]
     #[arg(long, env = "SHARDDB_STOP_GRACE", value_name = "SECONDS")]
     stop_grace: Option<u64>,
@@ -99,6 +102,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Bytes of the block cache.
     pub cache_bytes: usize,
+    /// Bytes for sorts, joins and aggregates.
+    pub query_bytes: usize,
     /// Time that running statements have to finish when the server stops.
     pub stop_grace: Duration,
     /// What is logged.
@@ -143,6 +148,7 @@ impl Settings {
             tls_key: self.tls_key.or(lower.tls_key),
             max_connections: self.max_connections.or(lower.max_connections),
             cache_mb: self.cache_mb.or(lower.cache_mb),
+            query_mb: self.query_mb.or(lower.query_mb),
             stop_grace: self.stop_grace.or(lower.stop_grace),
             log: self.log.or(lower.log),
         }
@@ -166,6 +172,7 @@ impl Settings {
             auth: self.auth.map_or(AuthMode::Auto, AuthMode::from),
             tls,
             max_connections,
+            query_bytes: self.query_mb.unwrap_or(1024).saturating_mul(1 << 20),
             cache_bytes: self.cache_mb.unwrap_or(1024).saturating_mul(1 << 20),
             stop_grace: Duration::from_secs(self.stop_grace.unwrap_or(10)),
             log: self.log.unwrap_or_else(|| "info".to_owned()),

@@ -10,6 +10,7 @@ use std::{
 const FORMAT_VERSION: u32 = 1;
 const FORMAT_FILE: &str = "FORMAT";
 const LOCK_FILE: &str = "LOCK";
+const TEMPORARY_DIRECTORY: &str = "tmp";
 
 /// Why a directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +81,17 @@ impl DataDirectory {
         let lock = lock(path)?;
         check_format(path)?;
         Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// A place for temporary files, without those of earlier processes.
+    pub(crate) fn temporary(&self) -> Result<PathBuf, DirectoryError> {
+        let path = self.path.join(TEMPORARY_DIRECTORY);
+        match fs::remove_dir_all(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(io("empty", &path, source)),
+            _ => {}
+        }
+        fs::create_dir(&path).map_err(|source| io("create", &path, source))?;
+        Ok(path)
     }
 
     /// Where it is.

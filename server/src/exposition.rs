@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use executor::Engine;
+use sharddb_executor as executor;
 use sharddb_frontend as frontend;
 
 use crate::Volume;
@@ -23,11 +25,18 @@ pub(crate) struct Exposition {
 
 impl Exposition {
     /// Everything this process knows of itself.
-    pub(crate) fn collect(&mut self, volume: &Volume) {
+    pub(crate) fn collect(&mut self, volume: &Volume, engine: Option<&Engine>) {
         for (name, help, value) in frontend::metrics().read() {
             let kind = if name == "connections" { Kind::Gauge } else { Kind::Counter };
             self.number(name, help, kind, value);
         }
+        if let Some(engine) = engine {
+            self.engine(engine);
+        }
+        let log = volume.log_statistics();
+        self.number("raft_log_records", "Records appended to the Raft log", Kind::Counter, log.records);
+        self.number("raft_log_bytes", "Bytes written to the Raft log", Kind::Counter, log.bytes);
+        self.number("raft_log_syncs", "Syncs of the Raft log", Kind::Counter, log.syncs);
         let node = volume.node().statistics();
         self.number("shards", "Shards of this node", Kind::Gauge, node.shards as u64);
         self.number("locked_keys", "Keys with a row lock", Kind::Gauge, node.locked_keys as u64);
@@ -37,6 +46,20 @@ impl Exposition {
         self.number("storage_failed", "1 after a write or sync has failed", Kind::Gauge, failed);
         if let Some(bytes) = resident_bytes() {
             self.number("resident_bytes", "Memory of the process", Kind::Gauge, bytes);
+        }
+    }
+
+    fn engine(&mut self, engine: &Engine) {
+        let general = engine.general();
+        let numbers = [
+            ("commits", "Transactions committed", engine.commits()),
+            ("rollbacks", "Transactions rolled back", engine.rollbacks()),
+            ("fragments", "Fragments sent to shards", general.fragments_sent()),
+            ("fragment_rows", "Rows that shards sent to the executor", general.fragment_rows()),
+            ("fragment_batches", "Batches that shards sent to the executor", general.fragment_batches()),
+        ];
+        for (name, help, value) in numbers {
+            self.number(name, help, Kind::Counter, value);
         }
     }
 

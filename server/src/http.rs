@@ -4,7 +4,7 @@ use std::{
     future::Future,
     io,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -16,6 +16,8 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
+use executor::Engine;
+use sharddb_executor as executor;
 use tokio::net::TcpListener;
 
 use crate::{Volume, exposition::Exposition};
@@ -23,6 +25,8 @@ use crate::{Volume, exposition::Exposition};
 /// What the HTTP address answers from.
 pub(crate) struct Status {
     pub(crate) volume: Arc<Volume>,
+    /// Set once the catalog is open.
+    pub(crate) engine: OnceLock<Engine>,
     /// Clients are served.
     pub(crate) ready: AtomicBool,
 }
@@ -70,6 +74,6 @@ async fn readyz(State(status): State<Arc<Status>>) -> impl IntoResponse {
 /// Prometheus' text format.
 async fn metrics(State(status): State<Arc<Status>>) -> impl IntoResponse {
     let mut exposition = Exposition::default();
-    exposition.collect(&status.volume);
+    exposition.collect(&status.volume, status.engine.get());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], exposition.into_text())
 }

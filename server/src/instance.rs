@@ -3,14 +3,11 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use executor::{Engine, EngineOptions};
+use executor::{Engine, EngineOptions, GeneralOptions};
 use frontend::AuthMode;
 use proto::SqlError;
 use sharddb_executor as executor;
@@ -96,13 +93,13 @@ impl Instance {
         let [sql_addr, rpc_addr, http_addr] = [local_addr(&sql)?, local_addr(&rpc)?, local_addr(&http)?];
 
         let volume = Arc::new(open_volume(&directory, &config).await?);
-        let status = Arc::new(Status { volume: Arc::clone(&volume), ready: AtomicBool::new(false) });
+        let (engine, ready) = Default::default();
+        let status = Arc::new(Status { volume: Arc::clone(&volume), engine, ready });
         let stop_http = CancellationToken::new();
         let http = tokio::spawn(http::serve(http, Arc::clone(&status), stop_http.clone().cancelled_owned()));
         let rpc = tokio::spawn(turn_away(rpc));
 
-        let options = EngineOptions { owner: system::user_name(), ..EngineOptions::default() };
-        let engine = Engine::open(volume.client().clone(), volume.fragments(), options).await?;
+        let engine = open_engine(&volume, &directory, &config).await?;
         let guarded = config.auth != AuthMode::Auto || tls.is_some() || engine.has_passwords().await?;
         if !sql_addr.ip().to_canonical().is_loopback() && !guarded {
             return Err(InstanceError::Open(sql_addr));
@@ -113,6 +110,8 @@ impl Instance {
             address: config.sql_addr,
             source,
         })?;
+        // Set once, here.
+        let _ = status.engine.set(engine.clone());
         status.ready.store(true, Ordering::Release);
         let stop_grace = config.stop_grace;
         Ok(Self { _directory: directory, status, engine, sql, rpc_addr, http_addr, http, rpc, stop_http, stop_grace })
@@ -162,6 +161,16 @@ impl Instance {
 async fn open_volume(directory: &DataDirectory, config: &Config) -> Result<Volume, StartError> {
     let engine = RocksOptions { block_cache_bytes: config.cache_bytes, ..RocksOptions::default() };
     Volume::open(VolumeOptions { directory: directory.path().to_owned(), engine, log: LogOptions::default() }).await
+}
+
+async fn open_engine(volume: &Volume, directory: &DataDirectory, config: &Config) -> Result<Engine, InstanceError> {
+    let general = GeneralOptions {
+        memory_bytes: config.query_bytes,
+        spill_directory: Some(directory.temporary()?),
+        ..GeneralOptions::default()
+    };
+    let options = EngineOptions { owner: system::user_name(), general };
+    Ok(Engine::open(volume.client().clone(), volume.fragments(), options).await?)
 }
 
 async fn listen(setting: &'static str, address: &str) -> Result<TcpListener, InstanceError> {

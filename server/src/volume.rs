@@ -11,7 +11,7 @@ use proto::{
 };
 use raft::{
     RaftHost,
-    log::{Files, LogError, LogOptions, RealFiles, SharedLog},
+    log::{Files, LogError, LogOptions, LogStatistics, RealFiles, SharedLog},
 };
 use shard::{Environment, Node};
 use sharddb_fragment as fragment;
@@ -139,6 +139,11 @@ impl Volume {
     /// The failure that stopped the node, if one did: it no longer accepts writes.
     pub fn failure(&self) -> Option<LogError> {
         self.raft.failure()
+    }
+
+    /// What the Raft log has done since it was opened.
+    pub fn log_statistics(&self) -> LogStatistics {
+        self.raft.log_statistics()
     }
 
     /// Returns once a failure of the Raft log or of a state machine has stopped the node. Only a restart helps.

@@ -201,7 +201,10 @@ impl Session {
         let mut settings = self.host.settings.lock();
         match result {
             Ok(()) => settings.commit(),
-            Err(_) => settings.rollback(),
+            Err(_) => {
+                settings.rollback();
+                self.engine.count_rollback();
+            }
         }
         result
     }
@@ -213,6 +216,7 @@ impl Session {
         self.copy_commits = false;
         if let Some(txn) = self.txn.take() {
             txn.rollback().await;
+            self.engine.count_rollback();
         }
         self.host.settings.lock().rollback();
         Ok(())
@@ -239,6 +243,7 @@ impl Session {
             && let Some(txn) = self.txn.take()
         {
             txn.rollback().await;
+            self.engine.count_rollback();
         }
     }
 }

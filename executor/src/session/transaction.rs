@@ -146,6 +146,7 @@ impl Transaction {
             self.kv.put(catalog::version_key(), catalog::encode_version(version.0));
         }
         self.kv.commit().await?;
+        engine.count_commit();
         Ok(())
     }
 

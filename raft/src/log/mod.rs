@@ -38,4 +38,4 @@ mod writer;
 
 pub use files::{Files, Medium, RealFiles};
 pub use record::GroupId;
-pub use shared::{LogError, LogOptions, SharedLog};
+pub use shared::{LogError, LogOptions, LogStatistics, SharedLog};

@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -112,6 +112,26 @@ pub(super) struct State {
     pub(super) failure: Failure,
     /// Set when the log is closed in order.
     pub(super) closing: AtomicBool,
+    pub(super) counters: Counters,
+}
+
+/// What the log has done since it was opened.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) records: AtomicU64,
+    pub(super) bytes: AtomicU64,
+    pub(super) syncs: AtomicU64,
+}
+
+/// What a log has done since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogStatistics {
+    /// Records appended.
+    pub records: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// Syncs. Far fewer than records when many groups or clients share them.
+    pub syncs: u64,
 }
 
 /// Called once with the outcome of a round.
@@ -135,6 +155,7 @@ impl SharedLog {
             segments: Mutex::new(segments),
             failure: Failure::new(),
             closing: AtomicBool::new(false),
+            counters: Counters::default(),
         });
         let writer = Writer::start(files, options, Arc::clone(&state), Tail { next_sequence, end, allocated })?;
         Ok(Self { state, writer, order: Mutex::new(()) })
@@ -188,6 +209,13 @@ impl SharedLog {
             let failure = self.failure().unwrap_or(LogError::Closed);
             round.answer.send(Err(failure));
         }
+    }
+
+    /// What it has done since it was opened.
+    pub fn statistics(&self) -> LogStatistics {
+        let Counters { records, bytes, syncs } = &self.state.counters;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        LogStatistics { records: read(records), bytes: read(bytes), syncs: read(syncs) }
     }
 
     /// The failure that stopped the log, if one did.

@@ -17,7 +17,7 @@ use super::{
     files::Files,
     record::{GroupId, Record, SEGMENT_HEADER},
     segment::{self, Position, Segment},
-    shared::{Done, LogError, LogOptions, State, read_entry},
+    shared::{Counters, Done, LogError, LogOptions, State, read_entry},
 };
 
 /// Rounds that wait for the writer. Each waiting proposal is at most one; at the bound callers wait.
@@ -243,6 +243,10 @@ impl Worker {
         }
         let outcome = segment.medium.write_at(&buffer, self.tail.end).and_then(|()| segment.medium.sync());
         outcome.map_err(|source| LogError::io("write the Raft log", source))?;
+        let Counters { records, bytes, syncs } = &self.state.counters;
+        records.fetch_add(sequence - self.tail.next_sequence, Ordering::Relaxed);
+        bytes.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+        syncs.fetch_add(1, Ordering::Relaxed);
         self.tail.end = end;
         self.tail.next_sequence = sequence + 1;
         self.durable = self.tail.next_sequence;

@@ -32,7 +32,9 @@ fn metrics_have_prometheus_form() {
     let _client = Raw::session(process.sql);
     let (status, text) = get(process.http, "/metrics");
     assert_eq!(status, 200);
-    assert!(text.lines().any(|line| line == "sharddb_connections 1"), "{text}");
+    for line in ["sharddb_connections 1", "sharddb_storage_failed 0", "sharddb_fragments_total 0"] {
+        assert!(text.lines().any(|known| known == line), "{text}");
+    }
     for line in text.lines() {
         if let Some(comment) = line.strip_prefix("# ") {
             assert!(comment.starts_with("HELP sharddb_") || comment.starts_with("TYPE sharddb_"), "{line}");
