@@ -226,6 +226,8 @@ impl TwoPhase {
 
     /// Prepares every shard and answers the highest lower bound of the commit timestamp.
     async fn prepare(&self) -> Result<Timestamp> {
+        let now = self.client.timestamp().await?;
+        let begun_ms = self.flushed.as_ref().map_or(now.millis(), |flushed| flushed.begun_ms);
         let mut highest = Timestamp::ZERO;
         let mut left: Vec<usize> = (0..self.writes.len()).collect();
         let mut attempt = 0;
@@ -233,7 +235,8 @@ impl TwoPhase {
             let expires_ms = self.client.timestamp().await?.millis() + EXPIRY_MS;
             let keys = left.iter().map(|i| (*i, &self.writes[*i].key));
             let groups = group_by_route(&self.client, keys);
-            let answers = groups.iter().map(|(route, positions)| self.prepare_shard(route, positions, expires_ms));
+            let answers =
+                groups.iter().map(|(route, positions)| self.prepare_shard(route, positions, begun_ms, expires_ms));
             let mut stale = None;
             left.clear();
             for (answer, (_, positions)) in join_all(answers).await.into_iter().zip(&groups) {
@@ -257,6 +260,7 @@ impl TwoPhase {
         &self,
         route: &Route,
         positions: &[usize],
+        begun_ms: u64,
         expires_ms: u64,
     ) -> Result<Routed<response::Body>> {
         let prepare = kv::Prepare {
@@ -266,6 +270,7 @@ impl TwoPhase {
             expires_ms,
             fences: self.fences.clone(),
             is_primary: route.contains(&self.primary),
+            begun_ms,
         };
         self.client.send(route, self.id, request::Body::Prepare(prepare)).await
     }
@@ -323,6 +328,15 @@ impl TwoPhase {
             self.intent_spans()
         };
         resolve_spans(&self.client, self.id, outcome, spans, &self.primary).await;
+    }
+}
+
+impl Client {
+    /// Does what is left to do for a decided transaction: resolves its intents and forgets its record.
+    pub async fn finish_txn(&self, txn: TxnId, primary: &Bytes, status: kv::TxnStatus) {
+        let committed = status.state() == txn_status::State::Committed;
+        let outcome = committed.then_some(Timestamp(status.commit_ts));
+        resolve_spans(self, txn, outcome, status.intent_spans, primary).await;
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Flushed {
     pub(crate) primary: Bytes,
     /// One span for each flush and shard.
     pub(crate) spans: Vec<kv::Span>,
+    /// When the first flush set out.
+    pub(crate) begun_ms: u64,
     heartbeat: AbortHandle,
 }
 
@@ -56,12 +58,13 @@ impl Txn {
         if self.buffer.has_savepoints() {
             return self.check_buffer_bound();
         }
+        let begun_ms = self.client.timestamp().await?.millis();
         let writes = self.buffer.take();
         let Some(first) = writes.keys().next().cloned() else { return Ok(()) };
         let primary = self.flushed.as_ref().map_or(first, |flushed| flushed.primary.clone());
         if self.flushed.is_none() {
             let heartbeat = tokio::spawn(keep_alive(self.client.clone(), self.id, primary.clone())).abort_handle();
-            self.flushed = Some(Flushed { primary: primary.clone(), spans: Vec::new(), heartbeat });
+            self.flushed = Some(Flushed { primary: primary.clone(), spans: Vec::new(), begun_ms, heartbeat });
         }
         self.flush(writes, &primary).await
     }
@@ -89,8 +92,10 @@ impl Txn {
             for (route, positions) in group_by_route(&self.client, left.iter().map(|w| &w.key).enumerate()) {
                 let part: Vec<kv::Write> = positions.iter().map(|i| left[*i].clone()).collect();
                 let keys = part.iter().map(|write| write.key.clone()).collect();
-                let expires_ms = self.client.timestamp().await?.millis() + EXPIRY_MS;
-                let intents = kv::WriteIntents { writes: part, primary: primary.clone(), expires_ms };
+                let now_ms = self.client.timestamp().await?.millis();
+                let begun_ms = self.flushed.as_ref().map_or(now_ms, |flushed| flushed.begun_ms);
+                let expires_ms = now_ms + EXPIRY_MS;
+                let intents = kv::WriteIntents { writes: part, primary: primary.clone(), expires_ms, begun_ms };
                 match self.client.send(&route, self.id, request::Body::WriteIntents(intents)).await? {
                     Routed::Done(_) => {
                         // The intents keep others out from now on.

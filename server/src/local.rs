@@ -98,4 +98,13 @@ impl shard::TxnResolver for ClientResolver {
     ) -> Pin<Box<dyn Future<Output = Result<wire::TxnStatus, String>> + Send + '_>> {
         Box::pin(async move { self.0.query_txn(txn, &primary, push).await.map_err(|error| error.to_string()) })
     }
+
+    fn finish(
+        &self,
+        txn: TxnId,
+        primary: Bytes,
+        status: wire::TxnStatus,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move { self.0.finish_txn(txn, &primary, status).await })
+    }
 }

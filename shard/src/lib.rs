@@ -14,6 +14,7 @@
 
 mod apply;
 mod fragment;
+mod housekeeping;
 mod local;
 mod locks;
 mod marks;

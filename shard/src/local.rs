@@ -3,6 +3,7 @@
 //! ```text
 //! 's' shard u64 BE 'd'            the shard's range (`kv::Range`)
 //! 's' shard u64 BE 'p'            the position its state machine is at
+//! 's' shard u64 BE 'r'            milliseconds up to which its aborted transactions' records were swept (u64 BE)
 //! 'f' shard u64 BE table u32 BE   schema fence: the oldest layout version still accepted (u64 BE)
 //! 't' primary txn u64 BE          transaction record (`kv::TxnStatus`), in the range of its primary
 //! ```
@@ -27,6 +28,10 @@ pub(crate) fn descriptor(shard: ShardId) -> Vec<u8> {
 
 pub(crate) fn position(shard: ShardId) -> Vec<u8> {
     shard_key(b's', shard, b"p")
+}
+
+pub(crate) fn swept(shard: ShardId) -> Vec<u8> {
+    shard_key(b's', shard, b"r")
 }
 
 /// Whether a key of `shards` is a descriptor's.
@@ -54,4 +59,17 @@ pub(crate) fn record(primary: &[u8], txn: TxnId) -> Vec<u8> {
     key.extend_from_slice(primary);
     key.extend_from_slice(&txn.0.to_be_bytes());
     key
+}
+
+/// Where the records of primaries in a span are, among a few others.
+pub(crate) fn records(range: &Span) -> Span {
+    let prefixed = |bytes: &[u8]| [b"t", bytes].concat();
+    let end = if range.end.is_empty() { b"u".to_vec() } else { prefixed(&range.end) };
+    Span::new(prefixed(&range.start), end)
+}
+
+/// Primary and transaction of a record's key.
+pub(crate) fn parse_record(key: &[u8]) -> Option<(&[u8], TxnId)> {
+    let (primary, txn) = key.strip_prefix(b"t")?.split_last_chunk::<8>()?;
+    Some((primary, TxnId(u64::from_be_bytes(*txn))))
 }

@@ -1,11 +1,10 @@
-//! The shards of a node: opening them, finding the one a request is for, cutting them, keeping house.
+//! The shards of a node: opening them, finding the one a request is for, cutting them.
 
 use std::{
     collections::HashMap,
     future::Future,
     pin::Pin,
     sync::{Arc, OnceLock},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -22,16 +21,11 @@ use sharddb_storage as storage;
 use storage::{Batch, Cf, Engine, Span};
 
 use crate::{
-    local,
+    housekeeping, local,
     locks::LockTable,
-    mvcc,
     replica::{Failure, Replica, read_failure},
 };
 
-/// Intents older than this are looked after by the sweep: their coordinator should have resolved them long ago.
-const SWEEP_AGE_MS: u64 = 10_000;
-/// Time between sweeps.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// An intent whose transaction has no record is given this long before its transaction is aborted: its coordinator may
 /// be about to write the record.
 const RECORDLESS_GRACE_MS: u64 = 6000;
@@ -42,7 +36,7 @@ pub trait Oracle: Send + Sync {
     fn fresh(&self) -> Timestamp;
 }
 
-/// Asks the shard of a transaction's primary how it ended.
+/// Asks how a transaction ended, and ends it where its coordinator did not.
 pub trait TxnResolver: Send + Sync {
     /// The transaction's status; with `push`, an expired pending one is aborted first.
     fn query(
@@ -51,6 +45,14 @@ pub trait TxnResolver: Send + Sync {
         primary: Bytes,
         push: bool,
     ) -> Pin<Box<dyn Future<Output = Result<kv::TxnStatus, String>> + Send + '_>>;
+
+    /// Resolves every intent that a decided transaction may have left, then forgets its record.
+    fn finish(
+        &self,
+        txn: TxnId,
+        primary: Bytes,
+        status: kv::TxnStatus,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
 /// What shards need of their surroundings.
@@ -75,8 +77,8 @@ pub enum OpenError {
     #[error(transparent)]
     Raft(#[from] raft::Error),
     /// What is stored makes no sense.
-    #[error("{0}")]
-    Apply(String),
+    #[error(transparent)]
+    Fatal(#[from] raft::Fatal),
 }
 
 /// Counts for metrics and `sharddb.shards`.
@@ -98,10 +100,16 @@ pub struct Node {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     environment: Arc<Environment>,
     locks: Arc<LockTable>,
     replicas: RwLock<HashMap<ShardId, Arc<Replica>>>,
+}
+
+impl Inner {
+    pub(crate) fn replicas(&self) -> Vec<Arc<Replica>> {
+        self.replicas.read().values().cloned().collect()
+    }
 }
 
 impl Environment {
@@ -118,6 +126,11 @@ impl Environment {
         let age = self.oracle.fresh().millis().saturating_sub(Timestamp(prepare_ts).millis());
         let push = age > RECORDLESS_GRACE_MS;
         resolver.query(txn, primary.clone(), push).await.map_err(Failure::Internal)
+    }
+
+    /// Whom to ask, once the node has started.
+    pub(crate) fn resolver(&self) -> Option<&Arc<dyn TxnResolver>> {
+        self.resolver.get()
     }
 }
 
@@ -149,7 +162,7 @@ impl Node {
     /// Sets whom to ask about transactions, and starts looking after old intents.
     pub fn set_resolver(&self, resolver: Arc<dyn TxnResolver>) {
         if self.inner.environment.resolver.set(resolver).is_ok() {
-            tokio::spawn(sweep(Arc::downgrade(&self.inner)));
+            tokio::spawn(housekeeping::sweep(Arc::downgrade(&self.inner)));
         }
     }
 
@@ -226,7 +239,9 @@ impl Node {
             request::Body::QueryTxn(query) => query_txn(&replica, &header, query).await,
             request::Body::Heartbeat(heartbeat) => heartbeat_txn(&replica, &header, heartbeat).await,
             request::Body::Split(split) => self.split(&replica, &header, split).await,
-            request::Body::CollectGarbage(collect) => collect_garbage(&replica, collect.safe_ts).await,
+            request::Body::CollectGarbage(collect) => {
+                housekeeping::collect_garbage(&replica, Timestamp(collect.safe_ts)).await
+            }
             request::Body::DeleteRange(delete) => delete_range(&replica, &header, delete).await,
             request::Body::Describe(_) => Ok(response::Body::Description(describe(&replica))),
             request::Body::ReleaseLocks(_) => Ok(done()),
@@ -267,6 +282,7 @@ async fn decide_txn(replica: &Replica, header: &kv::Header, decide: kv::Decide) 
         commit: decide.commit,
         commit_ts: decide.commit_ts,
         intent_spans: decide.intent_spans,
+        now_ms: replica.fresh().millis(),
     };
     replica.propose(Epoch(header.epoch), command::Body::Decide(decide)).await
 }
@@ -297,11 +313,12 @@ async fn query_txn(replica: &Replica, header: &kv::Header, query: kv::QueryTxn) 
     let stored = replica.engine().get(Cf::Local, &key).map_err(|error| read_failure(&error))?;
     let status = stored.map(|bytes| kv::TxnStatus::decode(&bytes[..])).transpose();
     let status = status.map_err(|error| Failure::Internal(error.to_string()))?.unwrap_or_default();
-    let expired = status.expires_ms < replica.fresh().millis();
+    let now_ms = replica.fresh().millis();
+    let expired = status.expires_ms < now_ms;
     if status.state() != txn_status::State::Pending || !query.push || !expired {
         return Ok(response::Body::TxnStatus(status));
     }
-    let abort = kv::DecideCommand { txn: query.txn, primary: query.primary, ..kv::DecideCommand::default() };
+    let abort = kv::DecideCommand { txn: query.txn, primary: query.primary, now_ms, ..kv::DecideCommand::default() };
     replica.propose(Epoch(header.epoch), command::Body::Decide(abort)).await
 }
 
@@ -318,13 +335,6 @@ async fn delete_range(
 ) -> Result<response::Body, Failure> {
     replica.check_span(header, delete.span.as_ref().unwrap_or(&kv::Span::default()))?;
     replica.propose(Epoch(header.epoch), command::Body::DeleteRange(delete)).await
-}
-
-async fn collect_garbage(replica: &Arc<Replica>, safe_ts: u64) -> Result<response::Body, Failure> {
-    let replica = Arc::clone(replica);
-    let collect = move || mvcc::collect(replica.engine(), &replica.shared.span(), Timestamp(safe_ts));
-    let collected = tokio::task::spawn_blocking(collect).await.map_err(|error| Failure::Internal(error.to_string()))?;
-    collected.map(|_| done()).map_err(|error| read_failure(&error))
 }
 
 fn describe(replica: &Replica) -> kv::ShardDescription {
@@ -351,45 +361,11 @@ fn read_descriptors(engine: &dyn Engine) -> Result<Vec<kv::Range>, OpenError> {
     while more {
         if local::is_descriptor(cursor.key()) {
             let range = kv::Range::decode(cursor.value());
-            ranges.push(range.map_err(|error| OpenError::Apply(format!("a shard's descriptor is damaged: {error}")))?);
+            ranges.push(
+                range.map_err(|error| raft::Fatal::damaged(format!("a shard's descriptor is damaged: {error}")))?,
+            );
         }
         more = cursor.next()?;
     }
     Ok(ranges)
-}
-
-/// Finishes transactions whose coordinator did not: asks about old intents and resolves what is decided.
-async fn sweep(node: std::sync::Weak<Inner>) {
-    loop {
-        tokio::time::sleep(SWEEP_INTERVAL).await;
-        let Some(inner) = node.upgrade() else { return };
-        let replicas: Vec<Arc<Replica>> = inner.replicas.read().values().cloned().collect();
-        drop(inner);
-        for replica in replicas {
-            if let Err(failure) = sweep_replica(&replica).await {
-                tracing::debug!(shard = %replica.shared.shard, ?failure, "could not look after old intents");
-            }
-        }
-    }
-}
-
-async fn sweep_replica(replica: &Replica) -> Result<(), Failure> {
-    if replica.shared.intents.load(std::sync::atomic::Ordering::SeqCst) == 0 {
-        return Ok(());
-    }
-    let now = replica.fresh().millis();
-    let span = replica.range().span.unwrap_or_default();
-    let mut by_txn: HashMap<u64, (kv::Intent, Vec<Bytes>)> = HashMap::new();
-    for (key, intent) in replica.intents_in(&span)? {
-        if Timestamp(intent.prepare_ts).millis() + SWEEP_AGE_MS < now {
-            by_txn.entry(intent.txn).or_insert_with(|| (intent, Vec::new())).1.push(key);
-        }
-    }
-    for (txn, (intent, keys)) in by_txn {
-        let status = replica.environment.query(TxnId(txn), &intent.primary, intent.prepare_ts).await?;
-        if status.state() != txn_status::State::Pending {
-            replica.resolve_keys(TxnId(txn), &status, keys).await?;
-        }
-    }
-    Ok(())
 }

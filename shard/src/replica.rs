@@ -16,11 +16,10 @@ use raft::Group;
 use sharddb_proto as proto;
 use sharddb_raft as raft;
 use sharddb_storage as storage;
-use storage::{Cf, Engine};
+use storage::Engine;
 
 use crate::{
-    apply::{Machine, Shared, count_intents},
-    local,
+    apply::{Machine, Shared, count_intents, read_fences, read_swept},
     locks::LockTable,
     marks::Marks,
     node::{Environment, OpenError},
@@ -49,13 +48,14 @@ impl Replica {
         let shared = Arc::new(Shared {
             shard,
             fences: RwLock::new(read_fences(engine.as_ref(), shard)?),
+            swept_ms: AtomicU64::new(read_swept(engine.as_ref(), shard)?),
             engine,
             range: RwLock::new(range),
             marks: Marks::starting_at(read_floor),
             locks,
             intents: AtomicU64::new(0),
         });
-        let intents = count_intents(&shared).map_err(|error| OpenError::Apply(error.to_string()))?;
+        let intents = count_intents(&shared)?;
         shared.intents.store(intents, Ordering::SeqCst);
         let machine = Arc::new(Machine::new(Arc::clone(&shared)));
         let group = environment.raft.start_group(raft::log::GroupId(shard.0), machine).await?;
@@ -141,20 +141,4 @@ fn refusal(error: &raft::Error) -> Failure {
 /// The failure for an error of the volume during a read.
 pub(crate) fn read_failure(error: &storage::Error) -> Failure {
     Failure::Refused(kv::Refused { sqlstate: error.sqlstate().to_owned(), message: error.to_string() })
-}
-
-fn read_fences(engine: &dyn Engine, shard: ShardId) -> Result<ahash::AHashMap<u32, u64>, OpenError> {
-    let mut fences = ahash::AHashMap::default();
-    let mut cursor = engine.cursor(Cf::Local, &local::fences(shard))?;
-    let mut more = cursor.first()?;
-    while more {
-        let table = cursor.key().last_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes));
-        let version = cursor.value().first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes));
-        let (Some(table), Some(version)) = (table, version) else {
-            return Err(OpenError::Apply("a schema fence is damaged".to_owned()));
-        };
-        fences.insert(table, version);
-        more = cursor.next()?;
-    }
-    Ok(fences)
 }

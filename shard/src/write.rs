@@ -155,6 +155,7 @@ impl Replica {
             writes: prepare.writes.clone(),
             fences: prepare.fences,
             write_record: prepare.is_primary,
+            begun_ms: prepare.begun_ms,
         };
         match marked.propose(Epoch(header.epoch), command::Body::Intent(command)).await? {
             response::Body::Prepare(result) => Ok(result),
@@ -174,6 +175,7 @@ impl Replica {
             primary: intents.primary,
             expires_ms: intents.expires_ms,
             is_primary,
+            begun_ms: intents.begun_ms,
             ..kv::Prepare::default()
         };
         self.prepare(header, prepare).await.map(drop)

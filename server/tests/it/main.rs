@@ -6,6 +6,7 @@ mod money;
 mod process;
 mod protocol;
 mod raw;
+mod records;
 mod signals;
 mod startup;
 mod transactions;

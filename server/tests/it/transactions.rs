@@ -17,14 +17,14 @@ const UPDATE: RowLock = RowLock { mode: LockMode::Update, wait: WaitPolicy::Bloc
 const NOWAIT: RowLock = RowLock { wait: WaitPolicy::Nowait, ..UPDATE };
 const LEVELS: [Isolation; 3] = [Isolation::ReadCommitted, Isolation::RepeatableRead, Isolation::Serializable];
 
-struct Fixture {
-    volume: Volume,
-    engine: Arc<MemoryEngine>,
+pub(crate) struct Fixture {
+    pub(crate) volume: Volume,
+    pub(crate) engine: Arc<MemoryEngine>,
     directory: TempDir,
 }
 
 impl Fixture {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let engine = Arc::new(MemoryEngine::default());
         let volume = open(&engine, &directory).await;
@@ -32,19 +32,19 @@ impl Fixture {
     }
 
     /// A database whose keys `a…` to `h…` lie in eight shards.
-    async fn sharded() -> Self {
+    pub(crate) async fn sharded() -> Self {
         let fixture = Self::new().await;
         let borders: Vec<Bytes> = "bcdefgh".chars().map(|c| Bytes::from(format!("tab_{c}"))).collect();
         fixture.client().split_at(&borders).await.expect("the shard is cut");
         fixture
     }
 
-    fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Client {
         self.volume.client()
     }
 
     /// Stops in order and starts again.
-    async fn restart(self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
         self.volume.shutdown().await;
         drop(self.volume);
         let volume = open(&self.engine, &self.directory).await;
@@ -66,7 +66,7 @@ async fn open(engine: &Arc<MemoryEngine>, directory: &TempDir) -> Volume {
     Volume::assemble(engine, Arc::new(files), LogOptions::default()).await.expect("the volume opens")
 }
 
-fn key(name: &str) -> Bytes {
+pub(crate) fn key(name: &str) -> Bytes {
     Bytes::from(format!("tab_{name}"))
 }
 
@@ -98,7 +98,7 @@ async fn get(txn: &mut Txn, name: &str) -> Option<String> {
     values[0].as_ref().map(text)
 }
 
-async fn all(client: &Client) -> Vec<(String, String)> {
+pub(crate) async fn all(client: &Client) -> Vec<(String, String)> {
     let mut txn = begin(client, Isolation::RepeatableRead);
     let rows = txn.scan_all(key(""), key("z")).await.expect("the scan succeeds");
     rows.iter().map(|(key, value)| (text(key)[4..].to_owned(), text(value))).collect()
@@ -108,7 +108,7 @@ fn text(bytes: &Bytes) -> String {
     String::from_utf8(bytes.to_vec()).expect("text")
 }
 
-fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(crate) fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 

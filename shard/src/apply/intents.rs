@@ -1,6 +1,6 @@
 //! Writing and resolving intents.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 use bytes::Bytes;
 use prost::Message;
@@ -45,11 +45,15 @@ impl Run<'_> {
         Ok(response::Body::Prepare(kv::PrepareResult { min_commit_ts: command.prepare_ts }))
     }
 
-    /// Writes the pending record unless there is one. Answers false if it says aborted.
+    /// Writes the pending record unless there is one. Answers false if it says aborted, or may have said so.
     fn open_record(&mut self, command: &kv::IntentCommand) -> Result<bool, Fatal> {
         let key = local::record(&command.primary, TxnId(command.txn));
         if let Some(status) = self.read_record(&key)? {
             return Ok(status.state() == txn_status::State::Pending);
+        }
+        let swept = self.shared.swept_ms.load(Ordering::SeqCst);
+        if swept > 0 && command.begun_ms <= swept {
+            return Ok(false);
         }
         let status = kv::TxnStatus { expires_ms: command.expires_ms, ..kv::TxnStatus::default() };
         self.batch().put(Cf::Local, key, status.encode_to_vec());

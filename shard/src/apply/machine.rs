@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) intents: AtomicU64,
     /// Oldest accepted layout version of tables that were altered.
     pub(crate) fences: RwLock<AHashMap<u32, u64>>,
+    /// Milliseconds up to which records of aborted transactions were swept. Changed and asked by commands only.
+    pub(crate) swept_ms: AtomicU64,
 }
 
 /// Applies a shard's commands.
@@ -156,7 +158,8 @@ impl<'a> Run<'a> {
             Some(command::Body::Heartbeat(heartbeat)) => self.heartbeat(heartbeat),
             Some(command::Body::Split(split)) => self.split(split, range),
             Some(command::Body::DeleteRange(delete)) => self.delete_range(delete),
-            Some(command::Body::CollectGarbage(_)) | None => Err(Fatal::damaged("a command of an unknown kind")),
+            Some(command::Body::SweepRecords(sweep)) => self.sweep_records(sweep),
+            None => Err(Fatal::damaged("a command of an unknown kind")),
         }
     }
 

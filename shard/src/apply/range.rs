@@ -1,5 +1,8 @@
 //! Commands and snapshots that concern a shard's whole range.
 
+use std::sync::atomic::Ordering;
+
+use ahash::AHashMap;
 use bytes::Bytes;
 use prost::Message;
 use proto::{
@@ -10,7 +13,7 @@ use raft::Fatal;
 use sharddb_proto as proto;
 use sharddb_raft as raft;
 use sharddb_storage as storage;
-use storage::{Batch, Cf, Span};
+use storage::{Batch, Cf, Engine, Span};
 
 use super::machine::{Run, Shared, done, failed, fatal};
 use crate::local;
@@ -32,6 +35,8 @@ impl Run<'_> {
             let part = kv::Range { shard: *shard, span, epoch, replicas: range.replicas.clone() };
             self.batch().put(Cf::Local, local::descriptor(ShardId(*shard)), part.encode_to_vec());
             self.copy_fences(ShardId(*shard));
+            let swept = self.shared.swept_ms.load(Ordering::SeqCst);
+            self.batch().put(Cf::Local, local::swept(ShardId(*shard)), swept.to_be_bytes());
         }
         let own = kv::Span { start: span.start, end: split.at[0].clone() };
         let own = kv::Range { span: Some(own), epoch, ..range };
@@ -40,7 +45,7 @@ impl Run<'_> {
         *self.shared.range.write() = own;
         self.settle()?;
         let remaining = count_intents(self.shared)?;
-        self.shared.intents.store(remaining, std::sync::atomic::Ordering::SeqCst);
+        self.shared.intents.store(remaining, Ordering::SeqCst);
         Ok(done())
     }
 
@@ -60,7 +65,7 @@ impl Run<'_> {
         self.batch().delete_range(Cf::Intents, span);
         self.settle()?;
         let remaining = count_intents(self.shared)?;
-        self.shared.intents.store(remaining, std::sync::atomic::Ordering::SeqCst);
+        self.shared.intents.store(remaining, Ordering::SeqCst);
         Ok(done())
     }
 }
@@ -89,12 +94,17 @@ pub(crate) fn count_intents(shared: &Shared) -> Result<u64, Fatal> {
 }
 
 /// What a snapshot carries: the range, and every entry of the shard by column family.
-fn spans(shared: &Shared) -> [(Cf, Span); 3] {
+fn spans(shared: &Shared) -> [(Cf, Span); 5] {
     let range = shared.span();
-    let prefixed = |bytes: &[u8]| [b"t", bytes].concat();
-    let records_end = if range.end.is_empty() { b"u".to_vec() } else { prefixed(&range.end) };
-    let records = Span::new(prefixed(&range.start), records_end);
-    [(Cf::Data, range.clone()), (Cf::Intents, range), (Cf::Local, records)]
+    let swept = local::swept(shared.shard);
+    let after_swept = [&swept[..], &[0]].concat();
+    [
+        (Cf::Local, local::records(&range)),
+        (Cf::Data, range.clone()),
+        (Cf::Intents, range),
+        (Cf::Local, local::fences(shared.shard)),
+        (Cf::Local, Span::new(swept, after_swept)),
+    ]
 }
 
 pub(super) fn encode_contents(shared: &Shared) -> Result<Bytes, Fatal> {
@@ -137,7 +147,9 @@ pub(super) fn restore_contents(shared: &Shared, mut snapshot: Bytes, position: B
     batch.put(Cf::Local, local::descriptor(shared.shard), range.encode_to_vec());
     batch.put(Cf::Local, local::position(shared.shard), position);
     shared.engine.write(&batch).map_err(fatal)?;
-    shared.intents.store(count_intents(shared)?, std::sync::atomic::Ordering::SeqCst);
+    shared.intents.store(count_intents(shared)?, Ordering::SeqCst);
+    *shared.fences.write() = read_fences(shared.engine.as_ref(), shared.shard)?;
+    shared.swept_ms.store(read_swept(shared.engine.as_ref(), shared.shard)?, Ordering::SeqCst);
     Ok(())
 }
 
@@ -146,4 +158,28 @@ fn take(bytes: &mut Bytes) -> Option<Bytes> {
     let part = (bytes.len() >= 4 + length).then(|| bytes.slice(4..4 + length))?;
     *bytes = bytes.slice(4 + length..);
     Some(part)
+}
+
+/// The stored schema fences of a shard.
+pub(crate) fn read_fences(engine: &dyn Engine, shard: ShardId) -> Result<AHashMap<u32, u64>, Fatal> {
+    let mut fences = AHashMap::default();
+    let mut cursor = engine.cursor(Cf::Local, &local::fences(shard)).map_err(fatal)?;
+    let mut more = cursor.first().map_err(fatal)?;
+    while more {
+        let table = cursor.key().last_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes));
+        let version = cursor.value().first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes));
+        let (Some(table), Some(version)) = (table, version) else {
+            return Err(Fatal::damaged("a schema fence is damaged"));
+        };
+        fences.insert(table, version);
+        more = cursor.next().map_err(fatal)?;
+    }
+    Ok(fences)
+}
+
+/// Up to when records of a shard were swept.
+pub(crate) fn read_swept(engine: &dyn Engine, shard: ShardId) -> Result<u64, Fatal> {
+    let Some(stored) = engine.get(Cf::Local, &local::swept(shard)).map_err(fatal)? else { return Ok(0) };
+    let bytes = stored.first_chunk::<8>().ok_or_else(|| Fatal::damaged("a shard's sweep mark is damaged"))?;
+    Ok(u64::from_be_bytes(*bytes))
 }

@@ -1,5 +1,7 @@
 //! Transaction records: the one place that says how a transaction of several shards ended.
 
+use std::sync::atomic::Ordering;
+
 use prost::Message;
 use proto::{
     TxnId,
@@ -33,6 +35,7 @@ impl Run<'_> {
             commit_ts: if commits { command.commit_ts } else { 0 },
             expires_ms: 0,
             intent_spans: command.intent_spans,
+            decided_ms: command.now_ms,
         };
         self.batch().put(Cf::Local, key, status.encode_to_vec());
         Ok(response::Body::TxnStatus(status))
@@ -51,6 +54,23 @@ impl Run<'_> {
         Ok(done())
     }
 
+    /// Drops records of aborted transactions, which only keep a late prepare from bringing its transaction back. Those
+    /// transactions set out before they were aborted, so from now on `open_record` refuses whatever set out as early.
+    pub(super) fn sweep_records(&mut self, command: kv::SweepRecords) -> Result<response::Body, Fatal> {
+        self.settle()?;
+        let before = self.shared.swept_ms.fetch_max(command.before_ms, Ordering::SeqCst).max(command.before_ms);
+        let mark = local::swept(self.shared.shard);
+        self.batch().put(Cf::Local, mark, before.to_be_bytes());
+        for name in &command.records {
+            let key = local::record(&name.primary, TxnId(name.txn));
+            let status = self.read_record(&key)?;
+            if status.is_some_and(|status| is_swept(&status, before)) {
+                self.batch().delete(Cf::Local, key);
+            }
+        }
+        Ok(done())
+    }
+
     pub(super) fn read_record(&self, key: &[u8]) -> Result<Option<kv::TxnStatus>, Fatal> {
         let stored = self.shared.engine.get(Cf::Local, key).map_err(fatal)?;
         let decode = |bytes: Vec<u8>| kv::TxnStatus::decode(&bytes[..]);
@@ -59,4 +79,9 @@ impl Run<'_> {
             .transpose()
             .map_err(|error| Fatal::damaged(format!("a transaction record is damaged: {error}")))
     }
+}
+
+/// Whether a record may go once nothing as old as `before_ms` can open one.
+pub(crate) fn is_swept(status: &kv::TxnStatus, before_ms: u64) -> bool {
+    status.state() == txn_status::State::Aborted && status.decided_ms <= before_ms
 }

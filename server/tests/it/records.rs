@@ -1,0 +1,116 @@
+//! Transaction records that their coordinators left behind.
+
+use bytes::Bytes;
+use sharddb_proto::{
+    Timestamp, after_prefix,
+    kv::{self, failure, request, response, txn_status},
+};
+use sharddb_storage::{Cf, Engine, Span};
+
+use crate::transactions::{Fixture, all, key, pairs};
+
+/// Sends a request to the shard that holds `at`.
+async fn send(fixture: &Fixture, txn: u64, at: &Bytes, body: request::Body) -> response::Body {
+    let ranges = fixture.volume.node().ranges();
+    let inside = |span: &kv::Span| span.start <= at && (span.end.is_empty() || *at < span.end);
+    let range = ranges.into_iter().find(|range| range.span.as_ref().is_some_and(inside)).expect("keys have a shard");
+    let header = kv::Header { txn, shard: range.shard, epoch: range.epoch, ..kv::Header::default() };
+    let request = kv::Request { header: Some(header), body: Some(body) };
+    fixture.volume.node().execute(request).await.body.expect("an answer")
+}
+
+/// First phase at one shard for a transaction whose primary is `primary`.
+async fn prepare(fixture: &Fixture, txn: u64, primary: &Bytes, at: &Bytes, begun: Timestamp) -> response::Body {
+    let write = kv::Write { key: at.clone(), value: Some(Bytes::from_static(b"new")), locked_version: 0 };
+    let prepare = kv::Prepare {
+        writes: vec![write],
+        primary: primary.clone(),
+        is_primary: primary == at,
+        begun_ms: begun.millis(),
+        ..kv::Prepare::default()
+    };
+    send(fixture, txn, at, request::Body::Prepare(prepare)).await
+}
+
+/// A push of a transaction that nobody can be asked about.
+async fn push(fixture: &Fixture, txn: u64, primary: &Bytes) {
+    let query = kv::QueryTxn { txn, primary: primary.clone(), push: true };
+    match send(fixture, txn, primary, request::Body::QueryTxn(query)).await {
+        response::Body::TxnStatus(status) => assert_eq!(status.state(), txn_status::State::Aborted),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn now(fixture: &Fixture) -> Timestamp {
+    fixture.client().timestamp().await.expect("the oracle answers")
+}
+
+/// A safe point at which everything so far is old.
+async fn later(fixture: &Fixture) -> Timestamp {
+    let start = now(fixture).await.millis();
+    loop {
+        let now = now(fixture).await;
+        if now.millis() > start {
+            return now;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn records(fixture: &Fixture) -> usize {
+    let mut cursor = fixture.engine.cursor(Cf::Local, &Span::new(*b"t", *b"u")).expect("memory can be read");
+    let mut count = 0;
+    let mut more = cursor.first().expect("memory can be read");
+    while more {
+        count += 1;
+        more = cursor.next().expect("memory can be read");
+    }
+    count
+}
+
+fn is_aborted(body: &response::Body) -> bool {
+    matches!(body, response::Body::Failure(kv::Failure { kind: Some(failure::Kind::Aborted(_)) }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_without_its_coordinator_is_finished_and_its_record_goes() {
+    let fixture = Fixture::sharded().await;
+    let begun = now(&fixture).await;
+    for at in ["a", "d", "h"] {
+        let answer = prepare(&fixture, 7, &key("a"), &key(at), begun).await;
+        assert!(matches!(answer, response::Body::Prepare(_)), "{answer:?}");
+    }
+    let commit_ts = now(&fixture).await.0;
+    let spans = ["a", "d", "h"].map(|at| kv::Span { start: key(at), end: after_prefix(&key(at)) });
+    let decide = kv::Decide { primary: key("a"), commit: true, commit_ts, intent_spans: spans.to_vec() };
+    send(&fixture, 7, &key("a"), request::Body::Decide(decide)).await;
+
+    fixture.client().collect_garbage(begun).await.expect("garbage is collected");
+    assert_eq!(records(&fixture), 1, "it may still be wanted");
+    let fixture = fixture.restart().await;
+    fixture.client().collect_garbage(later(&fixture).await).await.expect("garbage is collected");
+    assert_eq!((records(&fixture), fixture.volume.node().statistics().intents), (0, 0));
+    assert_eq!(all(fixture.client()).await, pairs(&[("a", "new"), ("d", "new"), ("h", "new")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aborted_record_goes_and_a_late_prepare_cannot_bring_its_transaction_back() {
+    let fixture = Fixture::sharded().await;
+    let begun = now(&fixture).await;
+    let answer = prepare(&fixture, 7, &key("a"), &key("d"), begun).await;
+    assert!(matches!(answer, response::Body::Prepare(_)), "{answer:?}");
+    push(&fixture, 7, &key("a")).await;
+    fixture.client().collect_garbage(Timestamp::from_millis(begun.millis() - 1)).await.expect("garbage is collected");
+    assert_eq!(records(&fixture), 1, "it is not old enough");
+    assert!(is_aborted(&prepare(&fixture, 7, &key("a"), &key("a"), begun).await));
+
+    fixture.client().collect_garbage(later(&fixture).await).await.expect("garbage is collected");
+    assert_eq!(records(&fixture), 0);
+    fixture.client().split_at(&[key("a5")]).await.expect("the shard is cut");
+    let fixture = fixture.restart().await;
+    assert!(is_aborted(&prepare(&fixture, 7, &key("a"), &key("a"), begun).await));
+    assert!(is_aborted(&prepare(&fixture, 8, &key("a6"), &key("a6"), begun).await), "the new shard knows, too");
+    assert_eq!(records(&fixture), 0);
+    let answer = prepare(&fixture, 9, &key("a"), &key("a"), later(&fixture).await).await;
+    assert!(matches!(answer, response::Body::Prepare(_)), "{answer:?}");
+}
