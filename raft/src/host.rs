@@ -95,6 +95,10 @@ impl RaftHost {
         if purged > applied {
             return mismatch("is older than the beginning of its Raft log");
         }
+        // An entry is applied only once it is durable, so the log holds everything that was.
+        if self.log.last_index(id).max(purged) < applied {
+            return mismatch("is newer than the end of its Raft log, which has lost acknowledged entries");
+        }
         Ok(())
     }
 

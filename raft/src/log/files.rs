@@ -29,8 +29,8 @@ pub trait Medium: Send + Sync {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
     /// Makes written bytes durable.
     fn sync(&self) -> io::Result<()>;
-    /// Its length.
-    fn len(&self) -> io::Result<u64>;
+    /// Its length in bytes.
+    fn size(&self) -> io::Result<u64>;
     /// Cuts or extends it.
     fn set_len(&self, len: u64) -> io::Result<()>;
 }
@@ -86,7 +86,7 @@ impl Medium for File {
         self.sync_data()
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
 

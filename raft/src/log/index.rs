@@ -200,12 +200,10 @@ impl Index {
         for (group, state) in &self.groups {
             // Without a purge the first entry has index 0, or 1 by the custom of counting from there.
             let first = state.entries.first_key_value().map_or(0, |(first, _)| *first);
-            let mut expected = state.purged.as_ref().map_or(first.min(1), |(purged, _)| purged + 1);
-            for index in state.entries.keys() {
-                if *index != expected {
-                    return Some((*group, expected));
-                }
-                expected += 1;
+            let start = state.purged.as_ref().map_or(first.min(1), |(purged, _)| purged + 1);
+            let missing = (start..).zip(state.entries.keys()).find(|(expected, index)| expected != *index);
+            if let Some((expected, _)) = missing {
+                return Some((*group, expected));
             }
         }
         None

@@ -1,12 +1,14 @@
 //! Records of the shared log, byte by byte.
 //!
 //! ```text
-//! record  = length u32 LE (of body) · crc u32 LE (of body) · sequence u64 LE · crc u32 LE (of the 16 bytes before) · body
-//! body    = kind u8 · group u64 LE · index u64 LE · payload
+//! record  = mark u8 · length u32 LE (of body) · crc u32 LE (of body) · sequence u64 LE · crc u32 LE (of the 17 bytes
+//!           before) · body
+//! body    = kind u8 · group u64 LE · index u64 LE · payload · mark u8
 //! segment = magic 8 bytes · segment number u64 LE · first sequence u64 LE · crc u32 LE · zero u32, then records, then zeros
 //! ```
-//! The header has a checksum of its own so that a damaged body still has a known length. No header is all zeros, so zeros
-//! end the records of a segment. Kinds are part of the format: never reuse a number.
+//! The header has a checksum of its own so that a damaged body still has a known length. A mark and a kind are never zero,
+//! so neither a sector in which a record starts nor one in which it ends is zeros behind what came before: such a sector was
+//! not written. Kinds are part of the format: never reuse a number.
 
 use bytes::Bytes;
 
@@ -15,9 +17,13 @@ use bytes::Bytes;
 pub struct GroupId(pub u64);
 
 /// Bytes of a record before its body.
-pub(super) const HEADER: usize = 20;
+pub(super) const HEADER: usize = 21;
 /// Bytes of a body before its payload.
 const BODY_HEADER: usize = 17;
+/// Bytes of a body without its payload.
+const BODY_FRAME: usize = BODY_HEADER + 1;
+/// First and last byte of a record.
+const MARK: u8 = 0xb5;
 /// Longest body accepted: longer lengths are garbage. Raft entries are bounded far below this.
 pub(super) const BODY_MAX: usize = 256 << 20;
 /// Bytes of a segment header.
@@ -55,14 +61,15 @@ impl Record {
 
     /// Bytes of the whole record.
     pub(super) fn encoded_len(&self) -> usize {
-        HEADER + BODY_HEADER + self.parts().3.len()
+        HEADER + BODY_FRAME + self.parts().3.len()
     }
 
     /// Appends the record.
     pub(super) fn encode(&self, sequence: u64, out: &mut Vec<u8>) {
         let (kind, group, index, payload) = self.parts();
         let start = out.len();
-        let length = u32::try_from(BODY_HEADER + payload.len()).expect("records are shorter than BODY_MAX");
+        let length = u32::try_from(BODY_FRAME + payload.len()).expect("records are shorter than BODY_MAX");
+        out.push(MARK);
         out.extend_from_slice(&length.to_le_bytes());
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&sequence.to_le_bytes());
@@ -71,24 +78,25 @@ impl Record {
         out.extend_from_slice(&group.to_le_bytes());
         out.extend_from_slice(&index.to_le_bytes());
         out.extend_from_slice(payload);
+        out.push(MARK);
         let body = crc32c::crc32c(&out[start + HEADER..]);
-        out[start + 4..start + 8].copy_from_slice(&body.to_le_bytes());
-        let header = crc32c::crc32c(&out[start..start + 16]);
-        out[start + 16..start + HEADER].copy_from_slice(&header.to_le_bytes());
+        out[start + 5..start + 9].copy_from_slice(&body.to_le_bytes());
+        let header = crc32c::crc32c(&out[start..start + 17]);
+        out[start + 17..start + HEADER].copy_from_slice(&header.to_le_bytes());
     }
 
     /// Reads a record at the start of `bytes`: its sequence number, itself, and its length.
     pub(super) fn decode(bytes: &Bytes) -> Result<(u64, Self, usize), Damaged> {
-        let (length, sequence) = read_header(bytes).ok_or(Damaged { extent: HEADER })?;
+        let (length, sequence) = read_header(bytes).ok_or(Damaged { extent: HEADER + 1 })?;
         let end = HEADER + length;
         let damaged = Damaged { extent: end };
         let body = bytes.get(HEADER..end).ok_or(damaged)?;
-        if u32_at(bytes, 4) != Some(crc32c::crc32c(body)) {
+        if u32_at(bytes, 5) != Some(crc32c::crc32c(body)) || body.last() != Some(&MARK) {
             return Err(damaged);
         }
         let (Some(group), Some(index)) = (u64_at(body, 1), u64_at(body, 9)) else { return Err(damaged) };
         let group = GroupId(group);
-        let payload = bytes.slice(HEADER + BODY_HEADER..end);
+        let payload = bytes.slice(HEADER + BODY_HEADER..end - 1);
         let record = match body[0] {
             1 => Self::Round { durable: index },
             2 => Self::Entry { group, index, payload },
@@ -105,16 +113,18 @@ impl Record {
 /// Bytes that are no whole and intact record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Damaged {
-    /// How far the record reaches: its header only, if that is damaged.
+    /// How far the record reaches: its header and the kind behind it only, if the header is damaged.
     pub(super) extent: usize,
 }
 
 /// Body length and sequence number of an intact header.
 pub(super) fn read_header(bytes: &[u8]) -> Option<(usize, u64)> {
     let header = bytes.get(..HEADER)?;
-    let length = u32_at(header, 0)? as usize;
-    let intact = (BODY_HEADER..=BODY_MAX).contains(&length) && u32_at(header, 16)? == crc32c::crc32c(&header[..16]);
-    intact.then_some((length, u64_at(header, 8)?))
+    let length = u32_at(header, 1)? as usize;
+    let intact = header[0] == MARK
+        && (BODY_FRAME..=BODY_MAX).contains(&length)
+        && u32_at(header, 17)? == crc32c::crc32c(&header[..17]);
+    intact.then_some((length, u64_at(header, 9)?))
 }
 
 /// The header of a segment.
@@ -166,7 +176,7 @@ mod tests {
             for bit in 0..bytes.len() * 8 {
                 let mut bad = bytes.clone();
                 bad[bit / 8] ^= 1 << (bit % 8);
-                let extent = if bit < HEADER * 8 { HEADER } else { bytes.len() };
+                let extent = if bit < HEADER * 8 { HEADER + 1 } else { bytes.len() };
                 assert_eq!(Record::decode(&bad.into()), Err(Damaged { extent }), "bit {bit}");
             }
             for cut in 0..bytes.len() {

@@ -3,7 +3,9 @@
 //! What may be cut off is decided sector by sector. A write that power failure interrupted leaves whole sectors as they
 //! were, and before a write the sectors beyond the end of the log are zeros. So a bad record that has a sector of zeros, or
 //! reaches beyond the file, was never wholly written and never acknowledged. A bad record without one was written and has
-//! changed since: that is corruption, at the very end of the log as anywhere else.
+//! changed since: that is corruption, at the very end of the log as anywhere else. Only a payload that is zeros for a whole
+//! sector may hide such a change, and only in the last round before a crash; the state machines' positions then tell
+//! whether anything they have applied is missing.
 
 use std::{collections::BTreeMap, io, path::PathBuf};
 
@@ -150,7 +152,7 @@ impl Reader<'_> {
 
     fn open(&self) -> io::Result<(Segment, Bytes)> {
         let medium = self.files.open(&segment::name(self.number), false)?;
-        let mut bytes = vec![0; usize::try_from(medium.len()?).map_err(io::Error::other)?];
+        let mut bytes = vec![0; usize::try_from(medium.size()?).map_err(io::Error::other)?];
         medium.read_at(&mut bytes, 0)?;
         Ok((Segment { number: self.number, medium: medium.into() }, bytes.into()))
     }
@@ -186,9 +188,7 @@ fn acknowledged_after(bytes: &Bytes, offset: usize, sequence: u64) -> bool {
     let round = Record::Round { durable: 0 }.encoded_len() - HEADER;
     (offset + 1..bytes.len().saturating_sub(HEADER)).any(|at| {
         // The cheap test first: a round record has a fixed length.
-        let length = u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        length as usize == round
-            && read_header(&bytes[at..]).is_some()
+        read_header(&bytes[at..]).is_some_and(|(length, _)| length == round)
             && matches!(Record::decode(&bytes.slice(at..)),
                 Ok((found, Record::Round { durable }, _)) if found > sequence && durable > sequence)
     })

@@ -187,10 +187,10 @@ impl Worker {
     }
 
     fn stop_on(&self, result: &Result<(), LogError>) {
-        if let Err(failure) = result {
-            if self.state.failure.set(failure.clone()) {
-                tracing::error!(%failure, "the Raft log stops accepting writes");
-            }
+        if let Err(failure) = result
+            && self.state.failure.set(failure.clone())
+        {
+            tracing::error!(%failure, "the Raft log stops accepting writes");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use proptest::prelude::*;
 use sharddb_raft::log::{GroupId, LogError, LogOptions, SharedLog};
 
 use crate::{
@@ -217,4 +218,82 @@ fn segments_stay_until_what_makes_them_needless_is_durable() {
     disk.set_room(None);
     drop(log);
     assert_eq!(entries(&reopen(&disk), GROUP), numbered(1..=41));
+}
+
+/// A log whose last round holds these payloads, one sector at least being non-zero in each; its bytes; where that round
+/// starts and where it ends.
+fn with_last_round(payloads: &[Vec<u8>]) -> (Disk, usize, usize) {
+    let disk = Disk::default();
+    let log = SharedLog::open(disk.files(), LARGE).expect("the log opens");
+    for index in 1..=3 {
+        append(&log, GROUP, index, &format!("entry {index}")).expect("the append succeeds");
+    }
+    let end = |disk: &Disk| disk.read(FIRST).iter().rposition(|byte| *byte != 0).expect("there are records") + 1;
+    let start = end(&disk);
+    let entries = (4..).zip(payloads.iter().cloned().map(Bytes::from)).collect();
+    wait(|done| log.append(GROUP, entries, done));
+    let end = end(&disk);
+    (disk, start, end)
+}
+
+const LARGE: LogOptions = LogOptions { segment_bytes: 1 << 16, segments_max: 4 };
+
+/// What the log holds after the three entries that were acknowledged in rounds of their own, which must be there.
+fn reopened(disk: &Disk) -> Result<Vec<Bytes>, LogError> {
+    let log = SharedLog::open(disk.files(), LARGE)?;
+    assert_eq!(entries(&log, GROUP)[..3], numbered(1..=3));
+    Ok(log.read(GROUP, 4, u64::MAX).expect("the log reads").into_iter().map(|(_, payload)| payload).collect())
+}
+
+fn payload() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![3 => Just(0), 2 => any::<u8>()];
+    // Shorter than a sector: whole sectors of zeros could be taken for torn.
+    prop_oneof![prop::collection::vec(byte, 0..300), prop::collection::vec(1_u8.., 0..800)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_last_round_changed_at_any_byte_is_never_taken_for_good(
+        payloads in prop::collection::vec(payload(), 1..4),
+        flip in 1_u8..,
+    ) {
+        let (disk, start, end) = with_last_round(&payloads);
+        prop_assert_eq!(reopened(&disk.copy()).expect("it is whole"), payloads.iter().cloned().map(Bytes::from).collect::<Vec<_>>());
+        for at in start..end {
+            let copy = disk.copy();
+            copy.damage(FIRST, |bytes| bytes[at] ^= flip);
+            match reopened(&copy) {
+                Err(LogError::Corrupt { path, .. }) => prop_assert_eq!(path.to_str(), Some(FIRST)),
+                other => prop_assert!(false, "byte {} of {}..{}: {:?}", at, start, end, other),
+            }
+        }
+    }
+
+    #[test]
+    fn a_last_round_that_ends_at_any_byte_leaves_a_prefix(payloads in prop::collection::vec(payload(), 1..4)) {
+        let (disk, start, end) = with_last_round(&payloads);
+        for at in start..end {
+            let copy = disk.copy();
+            copy.damage(FIRST, |bytes| bytes.truncate(at));
+            let found = reopened(&copy).expect("what was acknowledged is there");
+            prop_assert!(found.len() < payloads.len(), "cut at {}", at);
+            prop_assert!(found.iter().zip(&payloads).all(|(found, payload)| found == payload), "cut at {}", at);
+        }
+    }
+
+    #[test]
+    fn whichever_sectors_survive_what_was_acknowledged_is_there(
+        payloads in prop::collection::vec(payload(), 1..4),
+        kept in prop::collection::vec(any::<u64>(), 20),
+    ) {
+        let (disk, ..) = with_last_round(&payloads);
+        for kept in kept {
+            let copy = disk.copy();
+            copy.tear(kept);
+            let found = reopened(&copy).expect("what was acknowledged is there");
+            prop_assert!(found.iter().zip(&payloads).all(|(found, payload)| found == payload), "sectors {:b}", kept);
+        }
+    }
 }

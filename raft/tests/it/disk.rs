@@ -204,7 +204,7 @@ impl Medium for File {
         Ok(())
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.disk.0.lock().files.get(&self.name).ok_or(io::ErrorKind::NotFound)?.now.len() as u64)
     }
 
