@@ -12,6 +12,7 @@ mod column;
 mod error;
 mod keys;
 mod logic;
+mod numeric;
 mod registry;
 mod rows;
 mod scalar;

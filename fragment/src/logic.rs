@@ -15,7 +15,14 @@ use arrow::{
     datatypes::{DataType, Field, FieldRef, Schema},
     record_batch::RecordBatch,
 };
-use datafusion::{common::Result, logical_expr::ColumnarValue, physical_expr::PhysicalExpr};
+use datafusion::{
+    common::Result,
+    logical_expr::ColumnarValue,
+    physical_expr::{
+        PhysicalExpr,
+        expressions::{BinaryExpr, Column, IsNotNullExpr, IsNullExpr, Literal, NotExpr},
+    },
+};
 
 /// Which connective.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +74,16 @@ impl Logic {
     }
 }
 
+/// Whether an expression compares columns and constants by DataFusion's own operators.
+fn is_comparison(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    let plain = |expr: &Arc<dyn PhysicalExpr>| expr.is::<Column>() || expr.is::<Literal>();
+    if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
+        return plain(binary.left()) && plain(binary.right());
+    }
+    let null_test = expr.is::<IsNullExpr>() || expr.is::<IsNotNullExpr>();
+    (null_test || expr.is::<NotExpr>()) && expr.children().into_iter().all(|child| plain(child) || is_comparison(child))
+}
+
 fn or_null(rows: BooleanBuffer, array: &ArrayRef) -> BooleanBuffer {
     match array.nulls() {
         Some(nulls) if nulls.null_count() > 0 => &rows | &!nulls.inner(),
@@ -109,7 +126,12 @@ impl PhysicalExpr for Logic {
             if !undecided.has_true() {
                 break;
             }
-            let next = arg.evaluate_selection(batch, &undecided)?.into_array(rows)?;
+            // Choosing rows costs more than comparing all of them, and a comparison cannot fail.
+            let next = match is_comparison(arg) {
+                true => arg.evaluate(batch)?,
+                false => arg.evaluate_selection(batch, &undecided)?,
+            };
+            let next = next.into_array(rows)?;
             so_far = self.combine(&so_far, &next)?;
         }
         Ok(ColumnarValue::Array(so_far))

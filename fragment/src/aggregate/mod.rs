@@ -10,6 +10,7 @@ mod collected;
 mod first;
 mod native;
 mod rowwise;
+mod typed;
 
 use std::{
     fmt,
@@ -97,7 +98,9 @@ impl AggregateSpec {
         if std::ptr::eq(self.function, &raw const FIRST) {
             return Box::new(first::First::new(self.result.oid));
         }
-        native::find(self).unwrap_or_else(|| Box::new(rowwise::Rowwise::new(self.clone())))
+        native::find(self)
+            .or_else(|| typed::find(self))
+            .unwrap_or_else(|| Box::new(rowwise::Rowwise::new(self.clone())))
     }
 
     fn state_types(&self) -> Vec<DataType> {
@@ -107,7 +110,9 @@ impl AggregateSpec {
         if std::ptr::eq(self.function, &raw const FIRST) {
             return vec![arrow_type(self.result.oid)];
         }
-        native::state_types(self).unwrap_or_else(|| self.function.state.iter().map(|oid| arrow_type(*oid)).collect())
+        native::state_types(self)
+            .or_else(|| typed::state_types(self))
+            .unwrap_or_else(|| self.function.state.iter().map(|oid| arrow_type(*oid)).collect())
     }
 }
 

@@ -16,19 +16,37 @@ use datafusion::{
     logical_expr::ColumnarValue,
 };
 use proto::{SqlError, SqlState};
-use schema::SqlType;
+use schema::{Oid, SqlType};
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 
-use super::Operation;
+use super::{
+    Operation,
+    numeric_kernels::{integer_to_numeric, numeric, times},
+};
 
 /// Computes a result column, or declines (for example when all arguments are constants).
 pub(super) type Kernel = fn(&[ColumnarValue]) -> Option<Result<ColumnarValue>>;
 
 /// The kernel of an operation, if it has one.
-pub(super) fn find(operation: &Operation, _: &[SqlType]) -> Option<Kernel> {
-    let Operation::Call(function) = operation else { return None };
-    integer(function.name).or_else(|| float(function.name)).or_else(|| text(function.name))
+pub(super) fn find(operation: &Operation, args: &[SqlType], result: SqlType) -> Option<Kernel> {
+    match (operation, args) {
+        (Operation::Call(function), _) => {
+            let name = function.name;
+            integer(name)
+                .or_else(|| float(name))
+                .or_else(|| text(name))
+                .or_else(|| numeric(name))
+                .or_else(|| times(name))
+        }
+        (Operation::Cast(_), [from]) if result.oid == Oid::NUMERIC && result.modifier == -1 => match from.oid {
+            Oid::INT2 => Some(integer_to_numeric(2)),
+            Oid::INT4 => Some(integer_to_numeric(4)),
+            Oid::INT8 => Some(integer_to_numeric(8)),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// Two columns, or a column and a constant, of one primitive type.

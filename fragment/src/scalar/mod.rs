@@ -9,6 +9,7 @@
 mod array;
 mod kernels;
 mod literal;
+mod numeric_kernels;
 mod operation;
 
 use std::{
@@ -62,7 +63,7 @@ impl PgScalar {
         };
         Self {
             name: operation.name(&args, result),
-            kernel: kernels::find(&operation, &args),
+            kernel: kernels::find(&operation, &args, result),
             signature: Signature::user_defined(volatility),
             operation,
             args,

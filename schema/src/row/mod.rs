@@ -16,7 +16,7 @@ mod payload;
 mod read;
 mod write;
 
-pub use payload::{decode_payload, encode_payload};
+pub use payload::{SMALL_NUMERIC_BYTES, decode_payload, decode_small_numeric, encode_payload, encode_small_numeric};
 pub use read::{RawField, RowDecoder, RowReader, decode_row, decode_value, missing_value};
 pub use write::encode_row;
 

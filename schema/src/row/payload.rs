@@ -96,15 +96,40 @@ fn sized(tag: u8, bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
-/// Digits as the fewest bytes of two's complement, preceded by their number.
+/// Longest encoding of a numeric of 128 bits.
+pub const SMALL_NUMERIC_BYTES: usize = 20;
+
+/// Encodes a numeric of 128 bits: digits as the fewest bytes of two's complement, preceded by their number. Answers the
+/// length.
+#[inline]
+pub fn encode_small_numeric(digits: i128, scale: u16, out: &mut [u8; SMALL_NUMERIC_BYTES]) -> usize {
+    let unused = if digits < 0 { digits.leading_ones() } else { digits.leading_zeros() };
+    let length = 16 - (unused.saturating_sub(1) / 8) as usize;
+    out[0] = NUMERIC_SMALL;
+    out[1..3].copy_from_slice(&scale.to_le_bytes());
+    out[3] = length as u8;
+    out[4..20].copy_from_slice(&digits.to_le_bytes());
+    4 + length
+}
+
+/// Digits and scale of an encoded numeric of 128 bits; `None` for other values.
+#[inline]
+pub fn decode_small_numeric(bytes: &[u8]) -> Option<(i128, u16)> {
+    let (&[NUMERIC_SMALL, low, high, length], digits) = bytes.split_first_chunk()? else { return None };
+    if digits.len() != usize::from(length) || digits.len() > 16 {
+        return None;
+    }
+    let fill = if digits.last().is_some_and(|byte| byte & 0x80 != 0) { u8::MAX } else { 0 };
+    let mut wide = [fill; 16];
+    wide[..digits.len()].copy_from_slice(digits);
+    Some((i128::from_le_bytes(wide), u16::from_le_bytes([low, high])))
+}
+
 fn encode_numeric(value: &Numeric, out: &mut Vec<u8>) {
     match value {
         Numeric::Small { digits, scale } => {
-            tagged(NUMERIC_SMALL, &scale.to_le_bytes(), out);
-            let bytes = digits.to_le_bytes();
-            let unused = if *digits < 0 { digits.leading_ones() } else { digits.leading_zeros() };
-            let length = 16 - (unused.saturating_sub(1) / 8) as usize;
-            out.push(length as u8);
+            let mut bytes = [0; SMALL_NUMERIC_BYTES];
+            let length = encode_small_numeric(*digits, *scale, &mut bytes);
             out.extend_from_slice(&bytes[..length]);
         }
         Numeric::Big { digits, scale } => {

@@ -15,7 +15,7 @@ use datafusion::{
         udaf::AggregateFunctionExpr,
     },
 };
-use fragment::{AggregateSpec, CallOrder, FIRST, KeyForm, PgAggregate, key_form};
+use fragment::{AggregateSpec, CallOrder, FIRST, PgAggregate};
 use planner::plan::{AggregateCall, Expr};
 use proto::{SqlError, SqlResult};
 use schema::{Datum, Oid, SqlType};
@@ -30,7 +30,7 @@ use crate::general::{
     explain::{Note, deparse, deparse_aggregate},
     expr::{is_immutable, sql_type},
     ir::{Aggregate, Node, Rel},
-    lower::expr::literal,
+    lower::expr::{equal_as_they_are, literal},
     operators::{Dedup, OperatorExec},
 };
 
@@ -113,8 +113,8 @@ impl Lower<'_> {
         let mut physical_calls = Vec::new();
         let mut output = Vec::with_capacity(groups.len() + calls.len());
         for (at, group) in groups.iter().enumerate() {
-            keys.push((exprs.key(group)?, format!("group{at}")));
-            if key_form(sql_type(group).oid) == KeyForm::Native {
+            keys.push((exprs.equality_key(group)?, format!("group{at}")));
+            if equal_as_they_are(sql_type(group)) {
                 output.push(at);
             } else {
                 output.push(groups.len() + physical_calls.len());

@@ -89,6 +89,12 @@ impl<'a> Exprs<'a> {
         self.key_of(value, sql_type(expr).oid)
     }
 
+    /// What stands for an expression's value where values are only compared for equality with each other: char(n) of one
+    /// length is padded alike and needs no trimming.
+    pub(in crate::general) fn equality_key(&self, expr: &Expr) -> SqlResult<PhysicalExprRef> {
+        if equal_as_they_are(expr.sql_type()) { self.lower(expr) } else { self.key(expr) }
+    }
+
     /// The key of a lowered value.
     pub(in crate::general) fn key_of(&self, value: PhysicalExprRef, oid: Oid) -> SqlResult<PhysicalExprRef> {
         if key_form(oid) == KeyForm::Native {
@@ -139,12 +145,33 @@ impl<'a> Exprs<'a> {
 
     fn call(&self, function: &'static Function, args: &[Expr], result: SqlType) -> SqlResult<PhysicalExprRef> {
         if let [left, right] = args
+            && let Some(operator @ (Operator::Eq | Operator::NotEq)) = comparison(function)
+            && let Some((left, right)) = self.same_length(left, right)?
+        {
+            return Ok(Arc::new(BinaryExpr::new(left, operator, right)));
+        }
+        if let [left, right] = args
             && let Some(operator) = comparison(function)
             && let Some((left, right)) = self.comparable(left, right)?
         {
             return Ok(Arc::new(BinaryExpr::new(left, operator, right)));
         }
         self.scalar(Operation::Call(function), args, result)
+    }
+
+    /// Both sides of an equality of char(n) as values of one length.
+    fn same_length(&self, left: &Expr, right: &Expr) -> SqlResult<Option<(PhysicalExprRef, PhysicalExprRef)>> {
+        let (a, b) = (left.sql_type(), right.sql_type());
+        if a.oid != Oid::BPCHAR || b.oid != Oid::BPCHAR {
+            return Ok(None);
+        }
+        if let Some(value) = padded_constant(right, a) {
+            return Ok(Some((self.lower(left)?, literal(Oid::BPCHAR, &value)?)));
+        }
+        if let Some(value) = padded_constant(left, b) {
+            return Ok(Some((literal(Oid::BPCHAR, &value)?, self.lower(right)?)));
+        }
+        if a == b && a.modifier >= 0 { Ok(Some((self.lower(left)?, self.lower(right)?))) } else { Ok(None) }
     }
 
     /// Both sides as values that DataFusion compares as PostgreSQL compares the originals, without making byte keys.
@@ -234,6 +261,12 @@ impl<'a> Exprs<'a> {
     ) -> SqlResult<PhysicalExprRef> {
         let oid = sql_type(input).oid;
         let constants = list.iter().all(|item| matches!(item, Expr::Constant { .. }) && sql_type(item).oid == oid);
+        let length = sql_type(input);
+        if constants && length.oid == Oid::BPCHAR && length.modifier >= 4 {
+            let item = |item: &Expr| literal(oid, &padded_constant(item, length).unwrap_or(Datum::Null));
+            let items = list.iter().map(item).collect::<SqlResult<Vec<_>>>()?;
+            return in_list(self.lower(input)?, items, &negated, self.schema).map_err(failed);
+        }
         if constants && equal.args == [oid, oid] {
             let items = list.iter().map(|item| self.key(item)).collect::<SqlResult<Vec<_>>>()?;
             return self.in_keys(input, items, negated);
@@ -356,6 +389,24 @@ fn wider(a: Oid, b: Oid) -> Option<Oid> {
 fn native_cast(value: PhysicalExprRef, to: Oid) -> SqlResult<PhysicalExprRef> {
     let field = Arc::new(Field::new("cast", arrow_type(to), true));
     Ok(Arc::new(CastExpr::new_with_target_field(value, field, None)))
+}
+
+/// Whether values of a type are equal exactly when their representations are.
+pub(in crate::general) fn equal_as_they_are(sql_type: SqlType) -> bool {
+    key_form(sql_type.oid) == KeyForm::Native || (sql_type.oid == Oid::BPCHAR && sql_type.modifier >= 0)
+}
+
+/// A constant of char(n) as one padded to the length of another operand.
+fn padded_constant(expr: &Expr, other: SqlType) -> Option<Datum> {
+    match expr {
+        Expr::Constant { value: Datum::Text(text), .. } if other.oid == Oid::BPCHAR && other.modifier >= 4 => {
+            let length = other.modifier as usize - 4;
+            let trimmed = text.trim_end_matches(' ');
+            // A longer one equals nothing, and stays longer.
+            Some(Datum::text(schema::text::pad_bpchar(trimmed, length).as_ref()))
+        }
+        _ => None,
+    }
 }
 
 /// Whether a conversion changes nothing but the type's name.
