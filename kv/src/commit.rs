@@ -232,7 +232,7 @@ impl TwoPhase {
         let mut left: Vec<usize> = (0..self.writes.len()).collect();
         let mut attempt = 0;
         while !left.is_empty() {
-            let expires_ms = self.client.timestamp().await?.millis() + EXPIRY_MS;
+            let expires_ms = if attempt == 0 { now } else { self.client.timestamp().await? }.millis() + EXPIRY_MS;
             let keys = left.iter().map(|i| (*i, &self.writes[*i].key));
             let groups = group_by_route(&self.client, keys);
             let answers =

@@ -233,7 +233,7 @@ impl Node {
             request::Body::Commit(commit) => replica.commit(&header, commit).await.map(response::Body::Commit),
             request::Body::Prepare(prepare) => replica.prepare(&header, prepare).await.map(response::Body::Prepare),
             request::Body::WriteIntents(intents) => replica.write_intents(&header, intents).await.map(|()| done()),
-            request::Body::Validate(validate) => replica.validate(&header, &validate).map(|()| done()),
+            request::Body::Validate(validate) => replica.validate(&header, &validate).await.map(|()| done()),
             request::Body::Decide(decide) => decide_txn(&replica, &header, decide).await,
             request::Body::Resolve(resolve) => resolve_txn(&replica, &header, resolve).await,
             request::Body::QueryTxn(query) => query_txn(&replica, &header, query).await,

@@ -124,7 +124,7 @@ impl Replica {
         let commit_ts = self.shared.marks.enter(txn, commit.writes.iter().map(|write| &write.key), floor);
         let marked = Marked { replica: self, txn, writes: &commit.writes, armed: true };
         self.check_writes(txn, &commit.writes, &commit.locked)?;
-        self.check_spans(txn, &commit.read_spans, Timestamp(commit.snapshot_ts))?;
+        self.check_spans(txn, &commit.read_spans, Timestamp(commit.snapshot_ts)).await?;
         let command = kv::CommitCommand {
             txn: txn.0,
             commit_ts: commit_ts.0,
@@ -207,15 +207,13 @@ impl Replica {
     }
 
     /// Nothing read at `snapshot` may have changed since, or be changing.
-    fn check_spans(&self, txn: TxnId, spans: &[kv::Span], snapshot: Timestamp) -> Result<(), Failure> {
+    async fn check_spans(&self, txn: TxnId, spans: &[kv::Span], snapshot: Timestamp) -> Result<(), Failure> {
         for span in spans {
             if let Some(key) = self.shared.marks.foreign_in_span(txn, span) {
                 return Err(conflict(&key, "read"));
             }
-            if self.shared.intents.load(Ordering::SeqCst) > 0
-                && let Some((key, _)) = self.intents_in(span)?.into_iter().find(|(_, intent)| intent.txn != txn.0)
-            {
-                return Err(conflict(&key, "read"));
+            if self.shared.intents.load(Ordering::SeqCst) > 0 {
+                self.check_intents(txn, span, snapshot).await?;
             }
             let inner = Span::new(span.start.to_vec(), span.end.to_vec());
             let newer = mvcc::written_since(self.engine(), &inner, snapshot).map_err(|error| read_failure(&error))?;
@@ -226,13 +224,32 @@ impl Replica {
         Ok(())
     }
 
+    /// An intent that is still to be resolved is no change if its transaction was in the snapshot or is aborted.
+    async fn check_intents(&self, txn: TxnId, span: &kv::Span, snapshot: Timestamp) -> Result<(), Failure> {
+        for (key, intent) in self.intents_in(span)? {
+            if intent.txn == txn.0 {
+                continue;
+            }
+            let status = self.environment.query(TxnId(intent.txn), &intent.primary, intent.prepare_ts).await?;
+            let unchanged = match status.state() {
+                txn_status::State::Committed => status.commit_ts <= snapshot.0,
+                txn_status::State::Aborted => true,
+                txn_status::State::Pending => false,
+            };
+            if !unchanged {
+                return Err(conflict(&key, "read"));
+            }
+        }
+        Ok(())
+    }
+
     /// SERIALIZABLE over several shards, after every write is prepared.
-    pub(crate) fn validate(&self, header: &kv::Header, validate: &kv::Validate) -> Result<(), Failure> {
+    pub(crate) async fn validate(&self, header: &kv::Header, validate: &kv::Validate) -> Result<(), Failure> {
         for span in &validate.spans {
             self.check_span(header, span)?;
         }
         self.shared.marks.raise_read_ts(Timestamp(validate.commit_ts));
-        self.check_spans(TxnId(header.txn), &validate.spans, Timestamp(validate.snapshot_ts))
+        self.check_spans(TxnId(header.txn), &validate.spans, Timestamp(validate.snapshot_ts)).await
     }
 }
 
