@@ -31,6 +31,8 @@ pub(crate) struct Actor {
     /// Schemas on the search path that exist, for names in messages.
     pub(crate) search_path: Arc<[String]>,
     pub(crate) lock_timeout_ms: u32,
+    /// Shards of a new table that does not say.
+    pub(crate) default_shards: u16,
 }
 
 /// A DDL statement under way.

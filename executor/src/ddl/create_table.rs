@@ -37,7 +37,7 @@ impl Changes<'_> {
         for constraint in definition.constraints.iter().filter(keys_first) {
             self.add_constraint_to(&mut table, constraint, true).await?;
         }
-        table.sharding = sharding(definition, &table)?;
+        table.sharding = sharding(definition, &table, self.actor.default_shards)?;
         for constraint in definition.constraints.iter().filter(|constraint| !is_primary_key(constraint)) {
             self.add_constraint_to(&mut table, constraint, true).await?;
         }
@@ -157,8 +157,10 @@ pub(super) fn check_column_name(name: &str) -> SqlResult<()> {
 }
 
 /// How the table is spread: by hash of its primary key when it asks for several shards and does not say otherwise.
-fn sharding(definition: &CreateTable, table: &TableDescriptor) -> SqlResult<Sharding> {
-    let shards = definition.shards.unwrap_or(1);
+/// A table spread by range begins as one shard.
+fn sharding(definition: &CreateTable, table: &TableDescriptor, default_shards: u16) -> SqlResult<Sharding> {
+    let by_range = definition.shard_by_hash == Some(false);
+    let shards = definition.shards.unwrap_or(if by_range { 1 } else { default_shards });
     if shards == 0 || shards > SHARDS_MAX {
         let message = format!("value {shards} out of bounds for option \"shards\"");
         return Err(SqlError::new(SqlState::InvalidParameterValue, message)

@@ -282,12 +282,14 @@ impl Session {
 
     /// Who runs DDL.
     pub(super) fn actor(&self, eval: &EvalContext) -> Actor {
+        let settings = self.host.settings.lock();
         Actor {
             database: self.database,
             role: self.role.oid,
             superuser: self.role.superuser,
             search_path: eval.search_path.clone(),
-            lock_timeout_ms: self.host.settings.lock().effective().lock_timeout_ms,
+            lock_timeout_ms: settings.effective().lock_timeout_ms,
+            default_shards: settings.effective().default_shards,
         }
     }
 }

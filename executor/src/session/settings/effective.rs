@@ -27,6 +27,8 @@ pub(crate) struct Effective {
     pub(crate) default_deferrable: bool,
     /// Notices below this are not sent; `None` sends nothing but INFO.
     pub(crate) min_notice: Option<Severity>,
+    /// Shards of a new table that does not say.
+    pub(crate) default_shards: u16,
 }
 
 impl Effective {
@@ -57,6 +59,7 @@ impl Effective {
             default_read_only: value("default_transaction_read_only") == "on",
             default_deferrable: value("default_transaction_deferrable") == "on",
             min_notice: min_notice(value("client_min_messages")),
+            default_shards: value("sharddb.default_shards").parse().unwrap_or(1),
         }
     }
 }
