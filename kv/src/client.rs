@@ -99,10 +99,10 @@ impl Client {
         }
     }
 
-    /// Asks the shard that holds `primary` how a transaction ended; with `push`, an expired one is aborted.
-    pub async fn query_txn(&self, txn: TxnId, primary: &Bytes, push: bool) -> Result<kv::TxnStatus> {
-        let body = request::Body::QueryTxn(kv::QueryTxn { txn: txn.0, primary: primary.clone(), push });
-        match self.send_to_key(primary, txn, body).await? {
+    /// Asks the shard that holds the primary how a transaction ended.
+    pub async fn query_txn(&self, query: kv::QueryTxn) -> Result<kv::TxnStatus> {
+        let (txn, primary) = (TxnId(query.txn), query.primary.clone());
+        match self.send_to_key(&primary, txn, request::Body::QueryTxn(query)).await? {
             response::Body::TxnStatus(status) => Ok(status),
             _ => Err(unexpected("QueryTxn")),
         }

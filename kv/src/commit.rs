@@ -32,6 +32,8 @@ use crate::{
 
 /// Two-phase commits whose intents are not all resolved. At this bound a commit waits for an earlier one.
 pub(crate) const RESOLVING_MAX: usize = 4096;
+/// Timestamps tried for a commit that readers keep passing by.
+const DECIDE_ATTEMPTS_MAX: u32 = 64;
 /// Keys that a Resolve names one by one; above this it names the spans around them.
 const RESOLVE_KEYS_MAX: usize = 1024;
 
@@ -206,8 +208,21 @@ impl TwoPhase {
 
     async fn decide(&self) -> Result<Timestamp> {
         let prepared = self.prepare().await?;
-        let commit_ts = prepared.max(self.client.timestamp().await?);
-        self.validate(commit_ts).await?;
+        for _ in 0..DECIDE_ATTEMPTS_MAX {
+            let commit_ts = prepared.max(self.client.timestamp().await?);
+            self.validate(commit_ts).await?;
+            let status = self.record_commit(commit_ts).await?;
+            match status.state() {
+                txn_status::State::Committed => return Ok(Timestamp(status.commit_ts)),
+                txn_status::State::Aborted => return Err(Error::Expired),
+                // Readers passed by above this timestamp.
+                txn_status::State::Pending => {}
+            }
+        }
+        Err(Error::Unavailable { reason: "readers moved the commit timestamp again and again".to_owned() })
+    }
+
+    async fn record_commit(&self, commit_ts: Timestamp) -> Result<kv::TxnStatus> {
         let record = kv::Decide {
             primary: self.primary.clone(),
             commit: true,
@@ -216,10 +231,7 @@ impl TwoPhase {
         };
         let answer = self.client.send_to_key(&self.primary, self.id, request::Body::Decide(record)).await;
         match answer.map_err(unknown_outcome)? {
-            response::Body::TxnStatus(status) if status.state() == txn_status::State::Committed => {
-                Ok(Timestamp(status.commit_ts))
-            }
-            response::Body::TxnStatus(_) => Err(Error::Expired),
+            response::Body::TxnStatus(status) => Ok(status),
             _ => Err(Error::CommitUnknown { reason: "an answer of the wrong kind to Decide".to_owned() }),
         }
     }
@@ -350,11 +362,11 @@ async fn resolve_spans(client: &Client, id: TxnId, outcome: Option<Timestamp>, s
             None => by_shard.push((route, vec![part])),
         }
     }
-    by_shard.sort_by_key(|(route, _)| route.contains(primary));
-    let mut complete = true;
-    for (route, parts) in by_shard {
-        let forget = complete && route.contains(primary);
-        complete &= resolve_at(client, id, outcome, &route, parts, forget.then_some(primary)).await;
+    let (last, others): (Vec<_>, Vec<_>) = by_shard.into_iter().partition(|(route, _)| route.contains(primary));
+    let others = others.into_iter().map(|(route, parts)| resolve_at(client, id, outcome, route, parts, None));
+    let complete = join_all(others).await.into_iter().all(|complete| complete);
+    for (route, parts) in last {
+        resolve_at(client, id, outcome, route, parts, complete.then_some(primary)).await;
     }
 }
 
@@ -362,7 +374,7 @@ async fn resolve_at(
     client: &Client,
     id: TxnId,
     outcome: Option<Timestamp>,
-    route: &Route,
+    route: Route,
     parts: Vec<kv::Span>,
     forget: Option<&Bytes>,
 ) -> bool {
@@ -376,7 +388,7 @@ async fn resolve_at(
         forget_record: forget.is_some(),
         primary: forget.cloned().unwrap_or_default(),
     };
-    match client.send(route, id, request::Body::Resolve(resolve)).await {
+    match client.send(&route, id, request::Body::Resolve(resolve)).await {
         Ok(Routed::Done(_)) => true,
         Ok(Routed::Stale(reason)) => {
             tracing::debug!(txn = %id, reason, "intents are left for whoever meets them");

@@ -92,11 +92,9 @@ pub(crate) struct ClientResolver(pub(crate) kv::Client);
 impl shard::TxnResolver for ClientResolver {
     fn query(
         &self,
-        txn: TxnId,
-        primary: Bytes,
-        push: bool,
+        query: wire::QueryTxn,
     ) -> Pin<Box<dyn Future<Output = Result<wire::TxnStatus, String>> + Send + '_>> {
-        Box::pin(async move { self.0.query_txn(txn, &primary, push).await.map_err(|error| error.to_string()) })
+        Box::pin(async move { self.0.query_txn(query).await.map_err(|error| error.to_string()) })
     }
 
     fn finish(

@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use prost::Message;
 use proto::{
-    Epoch, Timestamp, TxnId,
+    Epoch, ShardId, Timestamp, TxnId,
     kv::{self, command, response, txn_status},
 };
 use sharddb_proto as proto;
@@ -35,40 +35,43 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// Records of one kind that one round of garbage collection takes; the next takes the next. A command stays small.
 const RECORDS_MAX: usize = 4096;
 
-/// Finishes transactions whose coordinator did not: asks about old intents and resolves what is decided.
+/// Finishes transactions whose coordinator did not: asks about old intents and resolves what is decided. Each round takes
+/// up what one look at a shard finds; the next goes on from there.
 pub(crate) async fn sweep(node: Weak<Inner>) {
+    let mut rests: HashMap<ShardId, kv::Span> = HashMap::new();
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
         let Some(inner) = node.upgrade() else { return };
         let replicas = inner.replicas();
         drop(inner);
         for replica in replicas {
-            if let Err(failure) = sweep_replica(&replica).await {
-                tracing::debug!(shard = %replica.shared.shard, ?failure, "could not look after old intents");
+            let shard = replica.shared.shard;
+            match sweep_replica(&replica, rests.remove(&shard)).await {
+                Ok(rest) => rests.extend(rest.map(|rest| (shard, rest))),
+                Err(failure) => tracing::debug!(%shard, ?failure, "could not look after old intents"),
             }
         }
     }
 }
 
-async fn sweep_replica(replica: &Replica) -> Result<(), Failure> {
+async fn sweep_replica(replica: &Replica, rest: Option<kv::Span>) -> Result<Option<kv::Span>, Failure> {
     if replica.shared.intents.load(Ordering::SeqCst) == 0 {
-        return Ok(());
+        return Ok(None);
     }
-    let now = replica.fresh().millis();
-    let span = replica.range().span.unwrap_or_default();
+    let span = rest.unwrap_or_else(|| replica.range().span.unwrap_or_default());
+    let is_old = |intent: &kv::Intent| replica.environment.age_ms(intent) > SWEEP_AGE_MS;
+    let (intents, rest) = replica.intents_in(&span, is_old)?;
     let mut by_txn: HashMap<u64, (kv::Intent, Vec<Bytes>)> = HashMap::new();
-    for (key, intent) in replica.intents_in(&span)? {
-        if Timestamp(intent.prepare_ts).millis() + SWEEP_AGE_MS < now {
-            by_txn.entry(intent.txn).or_insert_with(|| (intent, Vec::new())).1.push(key);
-        }
+    for (key, intent) in intents {
+        by_txn.entry(intent.txn).or_insert_with(|| (intent, Vec::new())).1.push(key);
     }
     for (txn, (intent, keys)) in by_txn {
-        let status = replica.environment.query(TxnId(txn), &intent.primary, intent.prepare_ts).await?;
+        let status = replica.environment.query(&intent, Timestamp::ZERO).await?;
         if status.state() != txn_status::State::Pending {
             replica.resolve_keys(TxnId(txn), &status, keys).await?;
         }
     }
-    Ok(())
+    Ok(rest)
 }
 
 /// Drops versions and records that nobody needs any more.

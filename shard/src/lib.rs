@@ -20,7 +20,9 @@ mod locks;
 mod marks;
 mod mvcc;
 mod node;
+mod promises;
 mod read;
+mod records;
 mod replica;
 mod write;
 

@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 use prost::Message;
 use proto::{
     Epoch, ShardId, Timestamp, TxnId,
-    kv::{self, command, request, response, txn_status},
+    kv::{self, command, request, response},
 };
 use raft::RaftHost;
 use sharddb_proto as proto;
@@ -23,7 +23,7 @@ use storage::{Batch, Cf, Engine, Span};
 use crate::{
     housekeeping, local,
     locks::LockTable,
-    replica::{Failure, Replica, read_failure},
+    replica::{Failure, Replica},
 };
 
 /// An intent whose transaction has no record is given this long before its transaction is aborted: its coordinator may
@@ -38,13 +38,8 @@ pub trait Oracle: Send + Sync {
 
 /// Asks how a transaction ended, and ends it where its coordinator did not.
 pub trait TxnResolver: Send + Sync {
-    /// The transaction's status; with `push`, an expired pending one is aborted first.
-    fn query(
-        &self,
-        txn: TxnId,
-        primary: Bytes,
-        push: bool,
-    ) -> Pin<Box<dyn Future<Output = Result<kv::TxnStatus, String>> + Send + '_>>;
+    /// The transaction's status, as its primary's shard answers it.
+    fn query(&self, query: kv::QueryTxn) -> Pin<Box<dyn Future<Output = Result<kv::TxnStatus, String>> + Send + '_>>;
 
     /// Resolves every intent that a decided transaction may have left, then forgets its record.
     fn finish(
@@ -118,14 +113,20 @@ impl Environment {
         Self { engine, raft, oracle, resolver: OnceLock::new() }
     }
 
-    /// Status of a transaction whose intent stands here. One that looks dead is pushed.
-    pub(crate) async fn query(&self, txn: TxnId, primary: &Bytes, prepare_ts: u64) -> Result<kv::TxnStatus, Failure> {
+    /// Status of the transaction whose intent stands here. One that looks dead is pushed; one that is pending promises to
+    /// commit above `above`, if it can.
+    pub(crate) async fn query(&self, intent: &kv::Intent, above: Timestamp) -> Result<kv::TxnStatus, Failure> {
         let Some(resolver) = self.resolver.get() else {
             return Err(Failure::Internal("intents cannot be resolved before the node has started".to_owned()));
         };
-        let age = self.oracle.fresh().millis().saturating_sub(Timestamp(prepare_ts).millis());
-        let push = age > RECORDLESS_GRACE_MS;
-        resolver.query(txn, primary.clone(), push).await.map_err(Failure::Internal)
+        let push = self.age_ms(intent) > RECORDLESS_GRACE_MS;
+        let query = kv::QueryTxn { txn: intent.txn, primary: intent.primary.clone(), push, above_ts: above.0 };
+        resolver.query(query).await.map_err(Failure::Internal)
+    }
+
+    /// How long ago an intent was written.
+    pub(crate) fn age_ms(&self, intent: &kv::Intent) -> u64 {
+        self.oracle.fresh().millis().saturating_sub(Timestamp(intent.prepare_ts).millis())
     }
 
     /// Whom to ask, once the node has started.
@@ -234,10 +235,10 @@ impl Node {
             request::Body::Prepare(prepare) => replica.prepare(&header, prepare).await.map(response::Body::Prepare),
             request::Body::WriteIntents(intents) => replica.write_intents(&header, intents).await.map(|()| done()),
             request::Body::Validate(validate) => replica.validate(&header, &validate).await.map(|()| done()),
-            request::Body::Decide(decide) => decide_txn(&replica, &header, decide).await,
-            request::Body::Resolve(resolve) => resolve_txn(&replica, &header, resolve).await,
-            request::Body::QueryTxn(query) => query_txn(&replica, &header, query).await,
-            request::Body::Heartbeat(heartbeat) => heartbeat_txn(&replica, &header, heartbeat).await,
+            request::Body::Decide(decide) => replica.decide(&header, decide).await.map(response::Body::TxnStatus),
+            request::Body::Resolve(resolve) => replica.resolve(&header, resolve).await.map(|()| done()),
+            request::Body::QueryTxn(query) => replica.query_txn(&header, query).await.map(response::Body::TxnStatus),
+            request::Body::Heartbeat(beat) => replica.heartbeat(&header, beat).await.map(|()| done()),
             request::Body::Split(split) => self.split(&replica, &header, split).await,
             request::Body::CollectGarbage(collect) => {
                 housekeeping::collect_garbage(&replica, Timestamp(collect.safe_ts)).await
@@ -272,60 +273,6 @@ impl Node {
         }
         Ok(done())
     }
-}
-
-async fn decide_txn(replica: &Replica, header: &kv::Header, decide: kv::Decide) -> Result<response::Body, Failure> {
-    replica.check(header, std::iter::once(&decide.primary))?;
-    let decide = kv::DecideCommand {
-        txn: header.txn,
-        primary: decide.primary,
-        commit: decide.commit,
-        commit_ts: decide.commit_ts,
-        intent_spans: decide.intent_spans,
-        now_ms: replica.fresh().millis(),
-    };
-    replica.propose(Epoch(header.epoch), command::Body::Decide(decide)).await
-}
-
-async fn resolve_txn(replica: &Replica, header: &kv::Header, resolve: kv::Resolve) -> Result<response::Body, Failure> {
-    replica.check(header, resolve.keys.iter())?;
-    // An intent that moved to another shard must not count as resolved: its record is about to be forgotten.
-    for span in &resolve.spans {
-        replica.check_span(header, span)?;
-    }
-    let resolve = kv::ResolveCommand {
-        txn: header.txn,
-        commit: resolve.commit,
-        commit_ts: resolve.commit_ts,
-        keys: resolve.keys,
-        spans: resolve.spans,
-        forget_record: resolve.forget_record,
-        primary: resolve.primary,
-    };
-    replica.propose(Epoch(header.epoch), command::Body::Resolve(resolve)).await
-}
-
-/// Status of a transaction whose primary lies here. Without a record it counts as pending until it is pushed, which
-/// writes an aborted one, so that a late prepare cannot bring it back.
-async fn query_txn(replica: &Replica, header: &kv::Header, query: kv::QueryTxn) -> Result<response::Body, Failure> {
-    replica.check(header, std::iter::once(&query.primary))?;
-    let key = local::record(&query.primary, TxnId(query.txn));
-    let stored = replica.engine().get(Cf::Local, &key).map_err(|error| read_failure(&error))?;
-    let status = stored.map(|bytes| kv::TxnStatus::decode(&bytes[..])).transpose();
-    let status = status.map_err(|error| Failure::Internal(error.to_string()))?.unwrap_or_default();
-    let now_ms = replica.fresh().millis();
-    let expired = status.expires_ms < now_ms;
-    if status.state() != txn_status::State::Pending || !query.push || !expired {
-        return Ok(response::Body::TxnStatus(status));
-    }
-    let abort = kv::DecideCommand { txn: query.txn, primary: query.primary, now_ms, ..kv::DecideCommand::default() };
-    replica.propose(Epoch(header.epoch), command::Body::Decide(abort)).await
-}
-
-async fn heartbeat_txn(replica: &Replica, header: &kv::Header, beat: kv::Heartbeat) -> Result<response::Body, Failure> {
-    replica.check(header, std::iter::once(&beat.primary))?;
-    let beat = kv::HeartbeatCommand { txn: header.txn, primary: beat.primary, expires_ms: beat.expires_ms };
-    replica.propose(Epoch(header.epoch), command::Body::Heartbeat(beat)).await
 }
 
 async fn delete_range(

@@ -1,6 +1,6 @@
 //! Serving reads: Get and Scan.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{collections::HashMap, sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
 use prost::Message;
@@ -23,8 +23,16 @@ const SCAN_ROWS_MAX: u32 = 4096;
 const SCAN_BYTES_MAX: usize = 4 << 20;
 /// How long a reader waits for news of a pending transaction before it asks the primary again.
 const PENDING_RECHECK: Duration = Duration::from_millis(10);
+/// Age of an intent from which a reader does not wait for its transaction: it asks it to commit later instead. A commit
+/// under way takes less, and would have to begin again.
+const PASS_BY_AGE_MS: u64 = 20;
+/// Intents that one look at a span takes up.
+const INTENTS_MAX: usize = 4096;
+/// Intents that one look at a span passes over.
+const INTENTS_SEEN_MAX: usize = 1 << 16;
 
 /// What a foreign intent means for a reader.
+#[derive(Clone, Copy)]
 enum Met {
     /// Nothing: not committed, above the snapshot, or resolved meanwhile and found among the versions.
     Ignore,
@@ -101,8 +109,9 @@ impl Replica {
         }
     }
 
-    /// What a reader at `ts` makes of another transaction's intent; it reads the versions afterwards. A reader of the
-    /// latest state does not wait for transactions that are not decided: it comes before them.
+    /// What a reader at `ts` makes of another transaction's intent; it reads the versions afterwards. It waits a moment for
+    /// a commit that seems under way, then passes by, whatever the transaction does later. A reader of the latest state
+    /// comes before every transaction that is not decided.
     ///
     /// A transaction's record goes once all its intents are resolved, so an answer other than "committed" counts only
     /// while the intent still stands.
@@ -112,13 +121,17 @@ impl Replica {
         }
         loop {
             let changed = self.shared.marks.changed();
-            let status = self.environment.query(TxnId(intent.txn), &intent.primary, intent.prepare_ts).await?;
+            let pass_by = ts != Timestamp::MAX && self.environment.age_ms(intent) >= PASS_BY_AGE_MS;
+            let above = if pass_by { ts } else { Timestamp::ZERO };
+            let status = self.environment.query(intent, above).await?;
             match status.state() {
                 txn_status::State::Committed if status.commit_ts <= ts.0 => {
                     return Ok(Met::Visible(Timestamp(status.commit_ts)));
                 }
                 txn_status::State::Committed | txn_status::State::Aborted => return Ok(Met::Ignore),
-                txn_status::State::Pending if ts == Timestamp::MAX => return Ok(Met::Ignore),
+                txn_status::State::Pending if ts == Timestamp::MAX || status.floor_ts >= ts.0 => {
+                    return Ok(Met::Ignore);
+                }
                 txn_status::State::Pending => {
                     if self.intent(key)?.is_none_or(|present| present.txn != intent.txn) {
                         return Ok(Met::Ignore);
@@ -158,30 +171,73 @@ impl Replica {
         if self.shared.intents.load(Ordering::SeqCst) == 0 {
             return Ok(overlay);
         }
-        for (key, intent) in self.intents_in(span)? {
-            if intent.txn == txn.0 {
-                overlay.push((key, Timestamp::ZERO, intent.value));
-            } else if let Met::Visible(commit_ts) = self.meet(&key, &intent, ts).await? {
-                overlay.push((key, commit_ts, intent.value));
+        let mut known: HashMap<u64, Met> = HashMap::new();
+        let mut rest = Some(span.clone());
+        while let Some(part) = rest {
+            let matters = |intent: &kv::Intent| {
+                intent.txn == txn.0
+                    || (intent.prepare_ts <= ts.0 && !matches!(known.get(&intent.txn), Some(Met::Ignore)))
+            };
+            let (intents, next) = self.intents_in(&part, matters)?;
+            let mut committed: HashMap<u64, (Timestamp, Vec<Bytes>)> = HashMap::new();
+            for (key, intent) in intents {
+                if intent.txn == txn.0 {
+                    overlay.push((key, Timestamp::ZERO, intent.value));
+                    continue;
+                }
+                let met = match known.get(&intent.txn) {
+                    Some(met) => *met,
+                    None => self.meet(&key, &intent, ts).await?,
+                };
+                known.insert(intent.txn, met);
+                match met {
+                    Met::Ignore => {}
+                    Met::Visible(commit_ts) if next.is_none() => overlay.push((key, commit_ts, intent.value)),
+                    Met::Visible(commit_ts) => {
+                        committed.entry(intent.txn).or_insert_with(|| (commit_ts, Vec::new())).1.push(key);
+                    }
+                }
             }
+            self.resolve_committed(committed).await?;
+            rest = next;
         }
         Ok(overlay)
     }
 
-    pub(crate) fn intents_in(&self, span: &kv::Span) -> Result<Vec<(Bytes, kv::Intent)>, Failure> {
-        let span = Span::new(span.start.to_vec(), span.end.to_vec());
-        let read = || -> storage::Result<Vec<(Bytes, Vec<u8>)>> {
-            let mut cursor = self.engine().cursor(Cf::Intents, &span)?;
-            let mut found = Vec::new();
-            let mut more = cursor.first()?;
-            while more {
-                found.push((Bytes::copy_from_slice(cursor.key()), cursor.value().to_vec()));
-                more = cursor.next()?;
+    /// Resolves what a reader found of large transactions, which would not fit into its memory.
+    async fn resolve_committed(&self, committed: HashMap<u64, (Timestamp, Vec<Bytes>)>) -> Result<(), Failure> {
+        for (txn, (commit_ts, keys)) in committed {
+            let state = txn_status::State::Committed.into();
+            let status = kv::TxnStatus { state, commit_ts: commit_ts.0, ..kv::TxnStatus::default() };
+            self.resolve_keys(TxnId(txn), &status, keys).await?;
+        }
+        Ok(())
+    }
+
+    /// The intents in a span that matter, as many as one look takes up, and the span that is left to look at.
+    pub(crate) fn intents_in(
+        &self,
+        span: &kv::Span,
+        matters: impl Fn(&kv::Intent) -> bool,
+    ) -> Result<(Vec<(Bytes, kv::Intent)>, Option<kv::Span>), Failure> {
+        let failed = |error: storage::Error| read_failure(&error);
+        let inner = Span::new(span.start.to_vec(), span.end.to_vec());
+        let mut cursor = self.engine().cursor(Cf::Intents, &inner).map_err(failed)?;
+        let (mut found, mut seen) = (Vec::new(), 0);
+        let mut more = cursor.first().map_err(failed)?;
+        while more {
+            if found.len() >= INTENTS_MAX || seen >= INTENTS_SEEN_MAX {
+                let start = Bytes::copy_from_slice(cursor.key());
+                return Ok((found, Some(kv::Span { start, end: span.end.clone() })));
             }
-            Ok(found)
-        };
-        let found = read().map_err(|error| read_failure(&error))?;
-        found.into_iter().map(|(key, bytes)| Ok((key, decode_intent(&bytes)?))).collect()
+            seen += 1;
+            let intent = decode_intent(cursor.value())?;
+            if matters(&intent) {
+                found.push((Bytes::copy_from_slice(cursor.key()), intent));
+            }
+            more = cursor.next().map_err(failed)?;
+        }
+        Ok((found, None))
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
     locks::LockTable,
     marks::Marks,
     node::{Environment, OpenError},
+    promises::Promises,
 };
 
 /// Why a request was not carried out, as the client is told.
@@ -33,6 +34,7 @@ pub(crate) struct Replica {
     pub(crate) shared: Arc<Shared>,
     pub(crate) group: Group,
     pub(crate) environment: Arc<Environment>,
+    pub(crate) promises: Promises,
 }
 
 impl Replica {
@@ -60,8 +62,9 @@ impl Replica {
         let machine = Arc::new(Machine::new(Arc::clone(&shared)));
         let group = environment.raft.start_group(raft::log::GroupId(shard.0), machine).await?;
         // Replayed commands raised nothing: no commit so far is above a timestamp taken now.
-        shared.marks.raise_read_ts(environment.oracle.fresh());
-        Ok(Self { shared, group, environment })
+        let floor = environment.oracle.fresh();
+        shared.marks.raise_read_ts(floor);
+        Ok(Self { shared, group, environment, promises: Promises::above(floor) })
     }
 
     pub(crate) fn range(&self) -> kv::Range {

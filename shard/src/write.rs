@@ -60,7 +60,7 @@ impl Replica {
             let changed = self.shared.marks.changed();
             let Some(intent) = self.intent(key)?.filter(|intent| intent.txn != txn.0) else { return Ok(()) };
             let owner = TxnId(intent.txn);
-            let status = self.environment.query(owner, &intent.primary, intent.prepare_ts).await?;
+            let status = self.environment.query(&intent, Timestamp::ZERO).await?;
             if status.state() != txn_status::State::Pending {
                 self.resolve_keys(owner, &status, vec![key.clone()]).await?;
                 continue;
@@ -226,19 +226,21 @@ impl Replica {
 
     /// An intent that is still to be resolved is no change if its transaction was in the snapshot or is aborted.
     async fn check_intents(&self, txn: TxnId, span: &kv::Span, snapshot: Timestamp) -> Result<(), Failure> {
-        for (key, intent) in self.intents_in(span)? {
-            if intent.txn == txn.0 {
-                continue;
+        let mut rest = Some(span.clone());
+        while let Some(part) = rest {
+            let (intents, next) = self.intents_in(&part, |intent| intent.txn != txn.0)?;
+            for (key, intent) in intents {
+                let status = self.environment.query(&intent, Timestamp::ZERO).await?;
+                let unchanged = match status.state() {
+                    txn_status::State::Committed => status.commit_ts <= snapshot.0,
+                    txn_status::State::Aborted => true,
+                    txn_status::State::Pending => false,
+                };
+                if !unchanged {
+                    return Err(conflict(&key, "read"));
+                }
             }
-            let status = self.environment.query(TxnId(intent.txn), &intent.primary, intent.prepare_ts).await?;
-            let unchanged = match status.state() {
-                txn_status::State::Committed => status.commit_ts <= snapshot.0,
-                txn_status::State::Aborted => true,
-                txn_status::State::Pending => false,
-            };
-            if !unchanged {
-                return Err(conflict(&key, "read"));
-            }
+            rest = next;
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ async fn prepare(fixture: &Fixture, txn: u64, primary: &Bytes, at: &Bytes, begun
 
 /// A push of a transaction that nobody can be asked about.
 async fn push(fixture: &Fixture, txn: u64, primary: &Bytes) {
-    let query = kv::QueryTxn { txn, primary: primary.clone(), push: true };
+    let query = kv::QueryTxn { txn, primary: primary.clone(), push: true, above_ts: 0 };
     match send(fixture, txn, primary, request::Body::QueryTxn(query)).await {
         response::Body::TxnStatus(status) => assert_eq!(status.state(), txn_status::State::Aborted),
         other => panic!("{other:?}"),

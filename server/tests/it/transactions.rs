@@ -309,6 +309,39 @@ async fn a_transaction_larger_than_the_buffer_is_atomic() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn readers_pass_by_a_large_transaction_and_never_see_half_of_it() {
+    let fixture = Fixture::sharded().await;
+    set(fixture.client(), &[("a0000", "old")]).await;
+    let mut writer = begin(fixture.client(), Isolation::ReadCommitted);
+    let value = "x".repeat(900);
+    for i in 0..20_000 {
+        write(&mut writer, &format!("{}{i:05}", ['a', 'c', 'h'][i % 3]), &value).await;
+        writer.relieve().await.expect("the buffer is relieved");
+    }
+    assert!(fixture.volume.node().statistics().intents > 8192, "more intents than one look takes up");
+    let mut reader = begin(fixture.client(), Isolation::RepeatableRead);
+    assert_eq!(get(&mut reader, "a00000").await, None, "nobody waits for it");
+    assert_eq!(count(&mut reader).await, 1);
+    writer.commit().await.expect("it commits above the reader");
+    assert_eq!(count(&mut reader).await, 1, "the snapshot stays what it was");
+    reader.rollback().await;
+    let mut later = begin(fixture.client(), Isolation::RepeatableRead);
+    assert_eq!(count(&mut later).await, 20_001);
+    later.rollback().await;
+    assert_eq!(locked_after_a_moment(&fixture).await, 0);
+}
+
+/// Keys that a transaction sees.
+async fn count(txn: &mut Txn) -> usize {
+    let mut scanner = txn.scan(key(""), key("z"), ScanOptions::default()).await.expect("a scan");
+    let mut count = 0;
+    while let Some(batch) = txn.next_batch(&mut scanner).await.expect("a batch") {
+        count += batch.len();
+    }
+    count
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn garbage_goes_and_present_values_stay() {
     let fixture = Fixture::new().await;
     for i in 0..10 {

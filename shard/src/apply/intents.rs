@@ -1,6 +1,9 @@
 //! Writing and resolving intents.
 
-use std::{collections::BTreeSet, sync::atomic::Ordering};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 use bytes::Bytes;
 use prost::Message;
@@ -14,7 +17,7 @@ use sharddb_raft as raft;
 use sharddb_storage as storage;
 use storage::{Cf, Span};
 
-use super::machine::{Effect, Run, done, failed, fatal};
+use super::machine::{Effect, Run, failed, fatal};
 use crate::local;
 
 impl Run<'_> {
@@ -60,7 +63,7 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// Turns a transaction's intents into versions, or removes them.
+    /// Turns a transaction's intents into versions, or removes them. Answers what is left of the last span.
     pub(super) fn resolve(&mut self, command: kv::ResolveCommand) -> Result<response::Body, Fatal> {
         self.settle()?;
         let commit = command.commit.then_some(Timestamp(command.commit_ts));
@@ -70,23 +73,41 @@ impl Run<'_> {
                 self.resolve_one(key, &intent, commit, &mut resolved);
             }
         }
+        let mut rest = Bytes::new();
         for span in &command.spans {
-            let mut cursor = self.shared.engine.cursor(Cf::Intents, &self.clip(span)).map_err(fatal)?;
-            let mut more = cursor.first().map_err(fatal)?;
-            while more {
-                let intent = decode_intent(cursor.value())?;
-                if intent.txn == command.txn {
-                    self.resolve_one(&Bytes::copy_from_slice(cursor.key()), &intent, commit, &mut resolved);
-                }
-                more = cursor.next().map_err(fatal)?;
-            }
+            rest = self.resolve_span(span, &command, commit, &mut resolved)?;
         }
         if command.forget_record {
             let key = local::record(&command.primary, TxnId(command.txn));
             self.batch().delete(Cf::Local, key);
         }
         self.after(Effect::Resolved(TxnId(command.txn)));
-        Ok(done())
+        Ok(response::Body::Resolve(kv::ResolveResult { rest }))
+    }
+
+    fn resolve_span(
+        &mut self,
+        span: &kv::Span,
+        command: &kv::ResolveCommand,
+        commit: Option<Timestamp>,
+        resolved: &mut BTreeSet<Bytes>,
+    ) -> Result<Bytes, Fatal> {
+        let engine = Arc::clone(&self.shared.engine);
+        let mut cursor = engine.cursor(Cf::Intents, &self.clip(span)).map_err(fatal)?;
+        let mut seen = 0;
+        let mut more = cursor.first().map_err(fatal)?;
+        while more {
+            if command.intents_max > 0 && seen >= command.intents_max {
+                return Ok(Bytes::copy_from_slice(cursor.key()));
+            }
+            seen += 1;
+            let intent = decode_intent(cursor.value())?;
+            if intent.txn == command.txn {
+                self.resolve_one(&Bytes::copy_from_slice(cursor.key()), &intent, commit, resolved);
+            }
+            more = cursor.next().map_err(fatal)?;
+        }
+        Ok(Bytes::new())
     }
 
     fn resolve_one(

@@ -36,6 +36,7 @@ impl Run<'_> {
             expires_ms: 0,
             intent_spans: command.intent_spans,
             decided_ms: command.now_ms,
+            floor_ts: 0,
         };
         self.batch().put(Cf::Local, key, status.encode_to_vec());
         Ok(response::Body::TxnStatus(status))
