@@ -11,8 +11,9 @@
 //! 4. The commit record at the primary's shard: the transaction is committed.
 //! 5. Answer; then resolve the intents, the primary's last, and forget the record.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use ahash::AHashMap;
 use bytes::Bytes;
 use futures::future::join_all;
 use proto::{
@@ -162,7 +163,7 @@ impl Txn {
 }
 
 /// Keys locked but not written.
-fn locked_only(locks: &HashMap<Bytes, u64>, writes: &BTreeMap<Bytes, Value>) -> Vec<kv::LockedKey> {
+fn locked_only(locks: &AHashMap<Bytes, u64>, writes: &BTreeMap<Bytes, Value>) -> Vec<kv::LockedKey> {
     let unwritten = locks.iter().filter(|(key, _)| !writes.contains_key(*key));
     unwritten.map(|(key, version)| kv::LockedKey { key: key.clone(), locked_version: *version }).collect()
 }

@@ -3,12 +3,14 @@
 //! # Invariants
 //! * The primary is fixed at the first flush; its shard holds the pending record from then on, and a background task
 //!   moves the record's expiry until the transaction ends.
-//! * Every flushed key lies in one of `spans`, so commit and rollback can find it.
+//! * Every flushed key lies in one of `spans`, so commit and rollback can find it. No two of them touch: each intent is
+//!   looked for once.
 //! * Nothing is flushed while a savepoint is open: an intent cannot be undone alone.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 use proto::{
     TxnId,
     kv::{self, request},
@@ -16,17 +18,14 @@ use proto::{
 use sharddb_proto as proto;
 use tokio::task::AbortHandle;
 
-use crate::{
-    Client, Result, Txn,
-    buffer::Value,
-    client::Routed,
-    reads::{group_by_route, point_span},
-};
+use crate::{Client, Result, Route, Txn, buffer::Value, client::Routed, reads::point_span};
 
 /// Buffer size from which writes are flushed. One consensus round carries a few MiB well; more would delay others.
 const FLUSH_BYTES: usize = 8 << 20;
 /// Bytes of one request of intents.
-const INTENT_REQUEST_BYTES: usize = 2 << 20;
+const REQUEST_BYTES: usize = 2 << 20;
+/// Requests of one flush under way at a time.
+const REQUESTS_MAX: usize = 8;
 /// How long a pending record lives without a sign of its coordinator. Rows of a dead one are free after this.
 pub(crate) const EXPIRY_MS: u64 = 3000;
 /// Three signs within one expiry.
@@ -36,7 +35,6 @@ const HEARTBEAT: Duration = Duration::from_millis(EXPIRY_MS / 3);
 #[derive(Debug)]
 pub(crate) struct Flushed {
     pub(crate) primary: Bytes,
-    /// One span for each flush and shard.
     pub(crate) spans: Vec<kv::Span>,
     /// When the first flush set out.
     pub(crate) begun_ms: u64,
@@ -70,51 +68,106 @@ impl Txn {
     }
 
     async fn flush(&mut self, writes: BTreeMap<Bytes, Value>, primary: &Bytes) -> Result<()> {
-        let writes: Vec<kv::Write> = writes
+        let mut left: Vec<kv::Write> = writes
             .into_iter()
             .map(|(key, value)| kv::Write { locked_version: self.locks.remove(&key).unwrap_or(0), key, value })
             .collect();
-        for chunk in chunks(&writes) {
-            if let (Some(flushed), Some(span)) = (&mut self.flushed, hull(chunk)) {
-                extend(&mut flushed.spans, span);
+        let keys: Vec<Bytes> = left.iter().map(|write| write.key.clone()).collect();
+        let mut attempt = 0;
+        while !left.is_empty() {
+            let requests = requests(&self.client, left);
+            if let Some(flushed) = &mut self.flushed {
+                requests
+                    .iter()
+                    .filter_map(|request| hull(&request.writes))
+                    .for_each(|span| add(&mut flushed.spans, span));
             }
-            self.send_intents(chunk, primary).await?;
+            left = self.send_intents(requests, primary, &mut attempt).await?;
         }
+        self.unlock_flushed(keys).await;
         Ok(())
     }
 
-    async fn send_intents(&self, writes: &[kv::Write], primary: &Bytes) -> Result<()> {
-        let mut left: Vec<&kv::Write> = writes.iter().collect();
-        let mut attempt = 0;
-        while !left.is_empty() {
-            let mut stale = Vec::new();
-            let mut reason = String::new();
-            for (route, positions) in group_by_route(&self.client, left.iter().map(|w| &w.key).enumerate()) {
-                let part: Vec<kv::Write> = positions.iter().map(|i| left[*i].clone()).collect();
-                let keys = part.iter().map(|write| write.key.clone()).collect();
-                let now_ms = self.client.timestamp().await?.millis();
-                let begun_ms = self.flushed.as_ref().map_or(now_ms, |flushed| flushed.begun_ms);
-                let expires_ms = now_ms + EXPIRY_MS;
-                let intents = kv::WriteIntents { writes: part, primary: primary.clone(), expires_ms, begun_ms };
-                match self.client.send(&route, self.id, request::Body::WriteIntents(intents)).await? {
-                    Routed::Done(_) => {
-                        // The intents keep others out from now on.
-                        let release = request::Body::ReleaseLocks(kv::ReleaseLocks { keys });
-                        self.client.send(&route, self.id, release).await?;
-                    }
-                    Routed::Stale(why) => {
-                        reason = why;
-                        stale.extend(positions.iter().map(|i| left[*i]));
-                    }
-                }
-            }
-            if !stale.is_empty() {
-                self.client.reroute(&mut attempt, reason).await?;
-            }
-            left = stale;
+    /// The intents keep others out from now on.
+    async fn unlock_flushed(&self, keys: Vec<Bytes>) {
+        for node in &self.lock_nodes {
+            let header = kv::Header { txn: self.id.0, ..kv::Header::default() };
+            let body = Some(request::Body::ReleaseLocks(kv::ReleaseLocks { keys: keys.clone() }));
+            self.client.inner.transport.call(*node, kv::Request { header: Some(header), body }).await;
         }
-        Ok(())
     }
+
+    /// Sends requests to several shards at once, after the one with the primary, which opens the record. Answers the
+    /// writes that an old range map sent to the wrong place, once there is a new one.
+    async fn send_intents(
+        &self,
+        requests: Vec<IntentRequest>,
+        primary: &Bytes,
+        attempt: &mut u32,
+    ) -> Result<Vec<kv::Write>> {
+        let is_opening = |request: &IntentRequest| request.writes.iter().any(|write| write.key == *primary);
+        let (opening, others): (Vec<_>, Vec<_>) = requests.into_iter().partition(is_opening);
+        let mut stale = Vec::new();
+        for requests in [opening, others] {
+            // Nothing may stand anywhere before there is a record.
+            if !stale.is_empty() {
+                stale.extend(requests);
+                continue;
+            }
+            let sending = requests.into_iter().map(|request| self.send_part(request, primary));
+            let mut answers = stream::iter(sending).buffer_unordered(REQUESTS_MAX);
+            while let Some(answer) = answers.next().await {
+                stale.extend(answer?);
+            }
+        }
+        if !stale.is_empty() {
+            self.client.reroute(attempt, "intents found their shard cut or moved".to_owned()).await?;
+        }
+        Ok(stale.into_iter().flat_map(|request| request.writes).collect())
+    }
+
+    /// Sends one request; answers it if it went to the wrong place.
+    async fn send_part(&self, request: IntentRequest, primary: &Bytes) -> Result<Option<IntentRequest>> {
+        let now_ms = self.client.timestamp().await?.millis();
+        let intents = kv::WriteIntents {
+            writes: request.writes.clone(),
+            primary: primary.clone(),
+            expires_ms: now_ms + EXPIRY_MS,
+            begun_ms: self.flushed.as_ref().map_or(now_ms, |flushed| flushed.begun_ms),
+        };
+        match self.client.send(&request.route, self.id, request::Body::WriteIntents(intents)).await? {
+            Routed::Done(_) => Ok(None),
+            Routed::Stale(_) => Ok(Some(request)),
+        }
+    }
+}
+
+/// Writes for one shard, in key order.
+struct IntentRequest {
+    route: Route,
+    writes: Vec<kv::Write>,
+}
+
+/// Cuts writes into requests of about `REQUEST_BYTES`.
+fn requests(client: &Client, mut writes: Vec<kv::Write>) -> Vec<IntentRequest> {
+    writes.sort_by(|a, b| a.key.cmp(&b.key));
+    let map = client.ranges();
+    let mut requests: Vec<IntentRequest> = Vec::new();
+    let mut bytes = 0;
+    for write in writes {
+        let size = write.key.len() + write.value.as_ref().map_or(0, Bytes::len);
+        match requests.last_mut() {
+            Some(last) if bytes < REQUEST_BYTES && last.route.contains(&write.key) => {
+                bytes += size;
+                last.writes.push(write);
+            }
+            _ => {
+                bytes = size;
+                requests.push(IntentRequest { route: map.route(&write.key).clone(), writes: vec![write] });
+            }
+        }
+    }
+    requests
 }
 
 /// Moves the pending record's expiry until aborted.
@@ -129,35 +182,37 @@ async fn keep_alive(client: Client, txn: TxnId, primary: Bytes) {
     }
 }
 
-/// Runs of writes of about `INTENT_REQUEST_BYTES`.
-fn chunks(writes: &[kv::Write]) -> Vec<&[kv::Write]> {
-    let mut chunks = Vec::new();
-    let (mut start, mut bytes) = (0, 0);
-    for (i, write) in writes.iter().enumerate() {
-        bytes += write.key.len() + write.value.as_ref().map_or(0, Bytes::len);
-        if bytes >= INTENT_REQUEST_BYTES {
-            chunks.push(&writes[start..=i]);
-            (start, bytes) = (i + 1, 0);
-        }
-    }
-    if start < writes.len() {
-        chunks.push(&writes[start..]);
-    }
-    chunks
-}
-
 /// The smallest span that holds all these writes, which are in key order.
 pub(crate) fn hull(writes: &[kv::Write]) -> Option<kv::Span> {
     let (first, last) = (writes.first()?, writes.last()?);
     Some(kv::Span { start: first.key.clone(), end: point_span(&last.key).end })
 }
 
-/// Adds a span, growing the last one when they touch, as they do for keys that ascend.
-fn extend(spans: &mut Vec<kv::Span>, span: kv::Span) {
-    match spans.last_mut() {
-        Some(last) if last.start <= span.start && span.start <= last.end => {
-            last.end = last.end.clone().max(span.end);
+/// Adds a span to spans that do not touch each other.
+fn add(spans: &mut Vec<kv::Span>, mut span: kv::Span) {
+    spans.retain(|other| {
+        let touches = other.start <= span.end && span.start <= other.end;
+        if touches {
+            span.start = span.start.clone().min(other.start.clone());
+            span.end = span.end.clone().max(other.end.clone());
         }
-        _ => spans.push(span),
+        !touches
+    });
+    spans.push(span);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_that_touch_become_one() {
+        let span = |start: &'static str, end: &'static str| kv::Span { start: start.into(), end: end.into() };
+        let mut spans = Vec::new();
+        for new in [span("a", "c"), span("m", "p"), span("e", "g"), span("c", "d"), span("o", "z"), span("b", "f")] {
+            add(&mut spans, new);
+        }
+        spans.sort_by(|a, b| a.start.cmp(&b.start));
+        assert_eq!(spans, [span("a", "g"), span("m", "z")]);
     }
 }

@@ -85,7 +85,7 @@ impl RangeMap {
 
     /// Routes that meet the span, in key order, each with its part of the span.
     pub fn routes(&self, span: &Span) -> Vec<(Route, Span)> {
-        let first = self.routes.partition_point(|route| &route.start[..] <= &span.start[..]) - 1;
+        let first = self.routes.partition_point(|route| route.start <= span.start) - 1;
         self.routes[first..]
             .iter()
             .take_while(|route| span.end.is_empty() || route.start < span.end)

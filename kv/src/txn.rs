@@ -1,7 +1,6 @@
 //! A transaction: its snapshot, its buffered writes and the locks it holds.
 
-use std::collections::HashMap;
-
+use ahash::AHashMap;
 use bytes::Bytes;
 use proto::{NodeId, Timestamp, TxnId, kv};
 use sharddb_proto as proto;
@@ -44,7 +43,7 @@ pub struct Txn {
     snapshot: Option<Timestamp>,
     pub(crate) buffer: WriteBuffer,
     /// Locked keys with the commit timestamp of the version that was newest at the grant.
-    pub(crate) locks: HashMap<Bytes, u64>,
+    pub(crate) locks: AHashMap<Bytes, u64>,
     /// Nodes whose lock tables may hold something of this transaction.
     pub(crate) lock_nodes: Vec<NodeId>,
     /// Spans read, for SERIALIZABLE.
@@ -63,7 +62,7 @@ impl Txn {
             options,
             snapshot: None,
             buffer: WriteBuffer::default(),
-            locks: HashMap::new(),
+            locks: AHashMap::new(),
             lock_nodes: Vec::new(),
             read_spans: Vec::new(),
             flushed: None,
