@@ -13,6 +13,7 @@ mod expr;
 mod from;
 mod names;
 mod query;
+mod recursion;
 mod same;
 mod scope;
 mod select;

@@ -7,7 +7,7 @@ use sharddb_schema as schema;
 use sqlparser::ast::{self, SetExpr, SetQuantifier, Spanned};
 
 use super::{
-    Binder, fold,
+    Binder, fold, recursion,
     scope::{Clause, Scope},
     types::type_name,
 };
@@ -68,16 +68,19 @@ impl Binder<'_> {
     pub(super) fn with(&mut self, with: Option<&ast::With>, parent: Option<&Scope<'_>>) -> SqlResult<Vec<Cte>> {
         let mut ctes = Vec::new();
         let Some(with) = with else { return Ok(ctes) };
-        for tree in &with.cte_tables {
+        let order = match with.recursive {
+            true => recursion::order(&with.cte_tables)?,
+            false => (0..with.cte_tables.len()).collect(),
+        };
+        for tree in order.into_iter().map(|at| &with.cte_tables[at]) {
             let name = fold(&tree.alias.name);
             if self.ctes.last().is_some_and(|frame| frame.iter().any(|known| known.name == name)) {
                 let message = format!("WITH query name \"{name}\" specified more than once");
                 return Err(self.at(tree.alias.name.span, SqlError::new(SqlState::DuplicateAlias, message)));
             }
-            let cte = match recursive_terms(tree, &name).filter(|_| with.recursive) {
-                Some((first, second, all)) => {
-                    self.recursive_cte(tree, &name, first, second, all, ctes.len(), parent)?
-                }
+            let terms = if with.recursive { recursion::recursive_terms(tree, &name)? } else { None };
+            let cte = match terms {
+                Some(terms) => self.recursive_cte(tree, &name, &terms, ctes.len(), parent)?,
                 None => self.plain_cte(tree, &name, parent)?,
             };
             let visible = VisibleCte { name, fields: cte.fields.clone(), recursive: false, index: ctes.len() };
@@ -112,24 +115,23 @@ impl Binder<'_> {
         })
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the parts of one syntax node")]
     fn recursive_cte(
         &mut self,
         tree: &ast::Cte,
         name: &str,
-        first: &SetExpr,
-        second: &SetExpr,
-        all: bool,
+        terms: &recursion::Terms<'_>,
         index: usize,
         parent: Option<&Scope<'_>>,
     ) -> SqlResult<Cte> {
-        let query = self.term(first, parent)?;
+        let with = tree.query.with.as_ref();
+        let query = self.term(with, terms.first, parent)?;
         let fields = cte_fields(&query.fields, &tree.alias, name)?;
         let visible = VisibleCte { name: name.to_owned(), fields: fields.clone(), recursive: true, index };
         self.cte_frame().push(visible);
-        let recursive = self.term(second, parent);
+        let recursive = self.term(with, terms.second, parent);
         self.cte_frame().pop();
         let mut recursive = recursive?;
+        recursion::refuse_aggregates(&recursive.body)?;
         if recursive.fields.len() != fields.len() {
             let message = "each UNION query must have the same number of columns";
             return Err(SqlError::new(SqlState::SyntaxError, message));
@@ -154,19 +156,19 @@ impl Binder<'_> {
             name: name.to_owned(),
             query: Box::new(query),
             recursive: Some(Box::new(recursive)),
-            recursive_distinct: !all,
+            recursive_distinct: !terms.all,
             fields,
             materialized: materialized(tree),
         })
     }
 
-    /// A term of a recursive query as a query of its own.
-    fn term(&mut self, tree: &SetExpr, parent: Option<&Scope<'_>>) -> SqlResult<Query> {
+    /// A term of a recursive query as a query of its own, with the WITH queries that both terms see.
+    fn term(&mut self, with: Option<&ast::With>, tree: &SetExpr, parent: Option<&Scope<'_>>) -> SqlResult<Query> {
         self.ctes.push(Vec::new());
-        let body = self.nested_query(|binder| binder.set_expr(tree, parent));
+        let bound = self.nested_query(|binder| Ok((binder.with(with, parent)?, binder.set_expr(tree, parent)?)));
         self.ctes.pop();
-        let body = body?;
-        let mut query = Query { ctes: Vec::new(), fields: body.fields, body: body.relation, locks: Vec::new() };
+        let (ctes, body) = bound?;
+        let mut query = Query { ctes, fields: body.fields, body: body.relation, locks: Vec::new() };
         self.close_types(&mut query)?;
         Ok(query)
     }
@@ -593,19 +595,6 @@ fn plain_query() -> ast::Query {
         format_clause: None,
         pipe_operators: Vec::new(),
     }
-}
-
-/// Both terms of a WITH query that refers to itself, and whether UNION ALL joins them.
-fn recursive_terms<'t>(cte: &'t ast::Cte, name: &str) -> Option<(&'t SetExpr, &'t SetExpr, bool)> {
-    let SetExpr::SetOperation { op: ast::SetOperator::Union, set_quantifier, left, right } = &*cte.query.body else {
-        return None;
-    };
-    let mut found = false;
-    let _ = ast::visit_relations(right, |relation| {
-        found |= relation.0.len() == 1 && relation.0[0].as_ident().is_some_and(|ident| fold(ident) == name);
-        std::ops::ControlFlow::<()>::Continue(())
-    });
-    found.then_some((left, right, *set_quantifier == SetQuantifier::All))
 }
 
 fn materialized(tree: &ast::Cte) -> Option<bool> {

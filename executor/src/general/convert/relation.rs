@@ -202,6 +202,15 @@ impl Converter<'_> {
 
     fn window(&mut self, input: &Relation, windows: &[WindowCall]) -> SqlResult<Rows> {
         let input = self.relation(input)?;
+        if windows.iter().any(|call| frame_offsets(&mut call.clone()).into_iter().any(|offset| has_subquery(offset))) {
+            return self.window_by_subquery(input, windows);
+        }
+        let (rel, order, keys) = self.window_over(input, windows)?;
+        Ok(Rows { rel: rel.select(&order), keys })
+    }
+
+    /// The window node, the order in which its columns are wanted, and the row keys among them.
+    fn window_over(&mut self, input: Rows, windows: &[WindowCall]) -> SqlResult<(Rel, Vec<usize>, Vec<usize>)> {
         let visible = input.visible();
         let Rows { rel, keys } = input;
         let mut calls = Calls::over(&rel);
@@ -213,7 +222,7 @@ impl Converter<'_> {
         columns.extend(windows.iter().map(|call| Column::new("?column?", call.sql_type)));
         let order: Vec<usize> = (0..visible).chain(first..columns.len()).chain(visible..arity).collect();
         let node = Node::Window { input: Box::new(applied), calls: windows };
-        Ok(Rows { rel: Rel::new(node, columns).select(&order), keys })
+        Ok((Rel::new(node, columns), order, keys))
     }
 
     fn window_call(&mut self, call: &WindowCall, calls: &mut Calls) -> SqlResult<WindowCall> {
@@ -308,6 +317,46 @@ impl Converter<'_> {
         let node = Node::Lateral { left: Box::new(row), right: Box::new(limited), outer: false, on: Vec::new() };
         Ok(Rows { rel: Rel::new(node, all).select(&kept), keys: input.keys })
     }
+}
+
+impl Converter<'_> {
+    /// Offsets of frames are the same for all rows: when one is a subquery they come from a row of their own, and the
+    /// window is planned when they are known.
+    fn window_by_subquery(&mut self, input: Rows, windows: &[WindowCall]) -> SqlResult<Rows> {
+        let mut calls = Calls::behind(0);
+        let mut windows = windows.to_vec();
+        let offsets: Vec<Expr> = windows.iter_mut().flat_map(frame_offsets).map(|offset| offset.clone()).collect();
+        let offsets = self.exprs(&offsets, &mut calls)?;
+        let columns = offsets.iter().map(|offset| Column::new("offset", offset.sql_type())).collect();
+        let row = Rel::unit().apply(calls.calls).project(offsets, columns);
+        for (offset, at) in windows.iter_mut().flat_map(frame_offsets).zip(0..) {
+            *offset = Expr::null(row.columns[at].sql_type);
+        }
+        let (mut rel, order, keys) = self.window_over(input, &windows)?;
+        add_level(&mut rel);
+        if let Node::Window { calls, .. } = &mut rel.node {
+            for (offset, index) in calls.iter_mut().flat_map(frame_offsets).zip(0..) {
+                *offset = Expr::Outer { depth: 1, index, sql_type: row.columns[index].sql_type };
+            }
+        }
+        let rel = rel.select(&order);
+        let width = row.arity();
+        let all = [row.columns.clone(), rel.columns.clone()].concat();
+        let kept: Vec<usize> = (width..all.len()).collect();
+        let node = Node::Lateral { left: Box::new(row), right: Box::new(rel), outer: false, on: Vec::new() };
+        Ok(Rows { rel: Rel::new(node, all).select(&kept), keys })
+    }
+}
+
+/// The offsets of a call's frame, start before end.
+fn frame_offsets(call: &mut WindowCall) -> Vec<&mut Expr> {
+    let bounds = [&mut call.frame.start, &mut call.frame.end].into_iter();
+    bounds
+        .filter_map(|bound| match bound {
+            plan::FrameBound::Preceding(offset) | plan::FrameBound::Following(offset) => Some(&mut **offset),
+            _ => None,
+        })
+        .collect()
 }
 
 /// Outer columns of a relation that comes to stand beside one more row.

@@ -70,6 +70,10 @@ impl Lower<'_> {
         if aggregate.sets.len() != 1 || aggregate.sets[0].len() != aggregate.groups.len() {
             return Err(SqlError::internal("grouping sets were not divided"));
         }
+        if aggregate.groups.is_empty() && aggregate.calls.is_empty() {
+            // One row whatever the input is, and nothing to show of it.
+            return self.rel(&Rel::unit(), scope);
+        }
         let input = self.rel(&aggregate.input, scope)?;
         let physical = self.physical(&input.plan.schema(), &aggregate.groups, &aggregate.calls)?;
         let immutable = aggregate.groups.iter().all(is_immutable) && aggregate.calls.iter().all(is_pushable);

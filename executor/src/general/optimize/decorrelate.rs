@@ -50,9 +50,51 @@ pub(super) fn decorrelate(eval: &Arc<EvalContext>, mut rel: Rel) -> SqlResult<Re
     let Rel { node, columns } = rel;
     match node {
         Node::Filter { input, conditions } => filter(eval, *input, conditions),
-        Node::Apply { input, calls } => scalars(eval, *input, calls, columns),
+        Node::Apply { input, calls } => {
+            joined_calls(eval, *input, calls, columns, &|call, width| scalar(eval, call, width))
+        }
+        Node::Lateral { left, right, outer, on } => match lateral(eval, &left, &right, outer, &on)? {
+            Some(joined) => Ok(joined),
+            None => Ok(Rel::new(Node::Lateral { left, right, outer, on }, columns)),
+        },
         node => Ok(Rel::new(node, columns)),
     }
+}
+
+/// EXISTS that is no condition of a filter: a left join with the values for which there is a row. Done after
+/// [`decorrelate`], which has made joins of all that can be semi joins.
+pub(super) fn marks(eval: &Arc<EvalContext>, mut rel: Rel) -> SqlResult<Rel> {
+    match &mut rel.node {
+        Node::Lateral { left: input, .. } | Node::Recursive { first: input, .. } => {
+            let inner = std::mem::replace(&mut **input, Rel::unit());
+            **input = marks(eval, inner)?;
+        }
+        _ => {
+            for input in rel.inputs_mut() {
+                let inner = std::mem::replace(input, Rel::unit());
+                *input = marks(eval, inner)?;
+            }
+        }
+    }
+    let Rel { node, columns } = rel;
+    match node {
+        Node::Apply { input, calls } => joined_calls(eval, *input, calls, columns, &mark),
+        node => Ok(Rel::new(node, columns)),
+    }
+}
+
+/// A lateral subquery whose outer columns are in its conditions only is a join on these.
+fn lateral(eval: &Arc<EvalContext>, left: &Rel, right: &Rel, outer: bool, on: &[Expr]) -> SqlResult<Option<Rel>> {
+    let (width, arity) = (left.arity(), right.arity());
+    if has_volatile(right) {
+        return Ok(None);
+    }
+    let Some(Pulled { rel, mut conditions }) = pull(right.clone(), width) else { return Ok(None) };
+    conditions.extend(on.iter().cloned());
+    let kind = if outer { Join::Left } else { Join::Inner };
+    let right = decorrelate(eval, normalize(rel))?;
+    let kept: Vec<usize> = (0..width + arity).collect();
+    Ok(Some(Rel::join(kind, left.clone(), right, conditions).select(&kept)))
 }
 
 /// A filter over subqueries: those that are conditions become joins.
@@ -197,7 +239,15 @@ fn equality_of(operator: &'static schema::functions::Function) -> Option<&'stati
 
 /// EXISTS does not look at columns, order or duplicates.
 fn exists(rel: Rel, negated: bool, width: usize) -> Option<JoinParts> {
-    let mut rel = rel;
+    let Pulled { rel, conditions } = pull(without_looks(rel), width)?;
+    if conditions.is_empty() {
+        return None;
+    }
+    Some((if negated { Join::Anti } else { Join::Semi }, rel, conditions))
+}
+
+/// A relation of which only matters whether it has rows.
+fn without_looks(mut rel: Rel) -> Rel {
     loop {
         rel = match rel.node {
             Node::Project { input, exprs } if !exprs.iter().any(is_volatile) => *input,
@@ -209,17 +259,9 @@ fn exists(rel: Rel, negated: bool, width: usize) -> Option<JoinParts> {
                 offset: None,
                 ties: None,
             } => *input,
-            node => {
-                rel = Rel::new(node, rel.columns);
-                break;
-            }
+            node => return Rel::new(node, rel.columns),
         };
     }
-    let Pulled { rel, conditions } = pull(rel, width)?;
-    if conditions.is_empty() {
-        return None;
-    }
-    Some((if negated { Join::Anti } else { Join::Semi }, rel, conditions))
 }
 
 /// NOT IN: a row stays if no comparison is true or unknown. Without correlation and with possible NULLs the subquery's
@@ -238,18 +280,21 @@ fn anti(call: &Call, comparisons: Vec<Expr>, inputs: &[Expr], input: &Rel, width
     Some((Join::Anti, rel, conditions))
 }
 
-/// Scalar subqueries of an `Apply`.
-fn scalars(eval: &Arc<EvalContext>, input: Rel, calls: Vec<Call>, columns: Vec<Column>) -> SqlResult<Rel> {
+/// Subqueries of an `Apply`, those that `join` knows how to make a join of as joins.
+fn joined_calls(
+    eval: &Arc<EvalContext>,
+    input: Rel,
+    calls: Vec<Call>,
+    columns: Vec<Column>,
+    join: &dyn Fn(&Call, usize) -> Option<Scalar>,
+) -> SqlResult<Rel> {
     let width = input.arity();
     let mut base = input;
     // The value of each call's column over the base, for those that became joins.
     let mut values: Vec<Option<Expr>> = Vec::with_capacity(calls.len());
     let mut kept = Vec::new();
     for call in calls {
-        let joined = match (&call.kind, &call.guard) {
-            (CallKind::Scalar, None) if !has_volatile(&call.rel) => scalar(eval, &call.rel, width),
-            _ => None,
-        };
+        let joined = if has_volatile(&call.rel) { None } else { join(&call, width) };
         match joined {
             Some(Scalar { rel, on, value }) => {
                 let first = base.arity();
@@ -306,7 +351,11 @@ struct Scalar {
     value: Expr,
 }
 
-fn scalar(eval: &Arc<EvalContext>, rel: &Rel, width: usize) -> Option<Scalar> {
+fn scalar(eval: &Arc<EvalContext>, call: &Call, width: usize) -> Option<Scalar> {
+    if !matches!(call.kind, CallKind::Scalar) || call.guard.is_some() {
+        return None;
+    }
+    let rel = &call.rel;
     // The value over the columns of what is below the projections.
     let mut value = rel.column(0);
     let mut below = rel.clone();
@@ -334,7 +383,45 @@ fn aggregated(eval: &Arc<EvalContext>, aggregate: Aggregate, value: Expr, width:
     {
         return None;
     }
-    let Pulled { rel, conditions } = pull(aggregate.input, width)?;
+    let Groups { rel, on, keys, found } = groups(aggregate.input, calls, width)?;
+    let boolean = schema::SqlType::new(schema::Oid::BOOL);
+    let mut none = over_outer(value.clone(), &|at| constant(empty[at].0.clone(), empty[at].1));
+    fold_expr(eval, &mut none);
+    let some = over_outer(value, &|at| Expr::Column { index: width + keys + at, sql_type: empty[at].1 });
+    let sql_type = some.sql_type();
+    let missing = Expr::IsNull { input: Box::new(Expr::Column { index: found, sql_type: boolean }), negated: false };
+    let value = match (&none, &some) {
+        // The aggregates of a missing group are NULL too: a strict expression over them needs no case.
+        (Expr::Constant { value: Datum::Null, .. }, some) if is_null_with(some, &|at| at >= width) => some.clone(),
+        _ => Expr::Case { branches: vec![(missing, none)], otherwise: Box::new(some), sql_type },
+    };
+    Some(Scalar { rel, on, value })
+}
+
+/// `EXISTS (SELECT … WHERE key = outer)` as a value.
+fn mark(call: &Call, width: usize) -> Option<Scalar> {
+    if !matches!(call.kind, CallKind::Exists) {
+        return None;
+    }
+    let Groups { rel, on, found, .. } = groups(without_looks(call.rel.clone()), Vec::new(), width)?;
+    let found = Expr::Column { index: found, sql_type: schema::SqlType::new(schema::Oid::BOOL) };
+    Some(Scalar { rel, on, value: Expr::IsNull { input: Box::new(found), negated: true } })
+}
+
+/// A relation grouped by the values that it compares with the outer row.
+struct Groups {
+    /// The keys, the aggregates, and a column that is true.
+    rel: Rel,
+    /// Over the outer row, then the relation.
+    on: Vec<Expr>,
+    /// Number of keys.
+    keys: usize,
+    /// Position of the column that is true, counted from the outer row's first.
+    found: usize,
+}
+
+fn groups(rel: Rel, calls: Vec<planner::plan::AggregateCall>, width: usize) -> Option<Groups> {
+    let Pulled { rel, conditions } = pull(rel, width)?;
     if conditions.is_empty() {
         return None;
     }
@@ -357,17 +444,7 @@ fn aggregated(eval: &Arc<EvalContext>, aggregate: Aggregate, value: Expr, width:
     let found = width + exprs.len() - 1;
     let rel = grouped.project(exprs, columns);
     let on = conditions_of_groups(&conditions, width)?;
-    let mut none = over_outer(value.clone(), &|at| constant(empty[at].0.clone(), empty[at].1));
-    fold_expr(eval, &mut none);
-    let some = over_outer(value, &|at| Expr::Column { index: width + keys + at, sql_type: empty[at].1 });
-    let sql_type = some.sql_type();
-    let missing = Expr::IsNull { input: Box::new(Expr::Column { index: found, sql_type: boolean }), negated: false };
-    let value = match (&none, &some) {
-        // The aggregates of a missing group are NULL too: a strict expression over them needs no case.
-        (Expr::Constant { value: Datum::Null, .. }, some) if is_null_with(some, &|at| at >= width) => some.clone(),
-        _ => Expr::Case { branches: vec![(missing, none)], otherwise: Box::new(some), sql_type },
-    };
-    Some(Scalar { rel, on, value })
+    Some(Groups { rel, on, keys, found })
 }
 
 /// Each equality with the outer row, the inner side replaced by the group column of the same number.

@@ -39,6 +39,7 @@ pub(super) fn optimize(statement: &Arc<Statement>, rel: Rel) -> SqlResult<Rel> {
     fold::fold(&statement.eval, &mut rel);
     let rel = normalize::normalize(rel);
     let mut rel = decorrelate::decorrelate(&statement.eval, rel)?;
+    rel = decorrelate::marks(&statement.eval, rel)?;
     fold::fold(&statement.eval, &mut rel);
     let rel = pushdown::push(&statement.eval, rel, Vec::new());
     Ok(prune::prune_all(rel))
