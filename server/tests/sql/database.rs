@@ -10,6 +10,9 @@ use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType};
 use thiserror::Error;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, types::Type};
 
+/// What both servers are told. The timeout only ends statements that would never answer.
+const SETTINGS: &str = "SET TimeZone = 'UTC'; SET client_min_messages = error; SET statement_timeout = '60s'";
+
 /// Which server runs the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Engine {
@@ -47,7 +50,7 @@ impl Database {
     pub(crate) async fn connect(&self) -> Result<Connection, Failure> {
         let mut config = self.server.clone();
         let client = open(config.dbname(&self.name)).await?;
-        let mut settings = "SET TimeZone = 'UTC'; SET client_min_messages = error".to_owned();
+        let mut settings = SETTINGS.to_owned();
         if let Engine::ShardDb { shards } = self.engine {
             settings.push_str(&format!("; SET sharddb.default_shards = {shards}"));
         }
