@@ -25,6 +25,7 @@ mod general;
 mod keyed;
 mod normalize;
 mod plan_cache;
+mod reclaim;
 mod rows;
 mod scram;
 mod sequence;

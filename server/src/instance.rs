@@ -31,6 +31,8 @@ use crate::{
 const BACKLOG: u32 = 4096;
 /// Pause after a connection could not be accepted, perhaps for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Time between rounds of removing dropped tables.
+const RECLAIM_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +80,7 @@ pub struct Instance {
     http_addr: SocketAddr,
     http: JoinHandle<io::Result<()>>,
     rpc: JoinHandle<()>,
+    reclaim: JoinHandle<()>,
     stop_http: CancellationToken,
     stop_grace: Duration,
 }
@@ -113,8 +116,20 @@ impl Instance {
         // Set once, here.
         let _ = status.engine.set(engine.clone());
         status.ready.store(true, Ordering::Release);
-        let stop_grace = config.stop_grace;
-        Ok(Self { _directory: directory, status, engine, sql, rpc_addr, http_addr, http, rpc, stop_http, stop_grace })
+        let reclaim = tokio::spawn(reclaim(engine.clone()));
+        Ok(Self {
+            _directory: directory,
+            status,
+            engine,
+            sql,
+            rpc_addr,
+            http_addr,
+            http,
+            rpc,
+            reclaim,
+            stop_http,
+            stop_grace: config.stop_grace,
+        })
     }
 
     /// Where clients connect.
@@ -151,6 +166,7 @@ impl Instance {
     pub async fn stop(self) {
         self.status.ready.store(false, Ordering::Release);
         self.rpc.abort();
+        self.reclaim.abort();
         self.sql.shutdown(self.stop_grace).await;
         self.stop_http.cancel();
         self.http.abort();
@@ -171,6 +187,17 @@ async fn open_engine(volume: &Volume, directory: &DataDirectory, config: &Config
     };
     let options = EngineOptions { owner: system::user_name(), general };
     Ok(Engine::open(volume.client().clone(), volume.fragments(), options).await?)
+}
+
+/// Removes the rows of dropped tables, now and then.
+async fn reclaim(engine: Engine) {
+    loop {
+        tokio::time::sleep(RECLAIM_INTERVAL).await;
+        let Ok(safe) = engine.client().report_safe_point().await else { continue };
+        if let Err(error) = engine.reclaim(safe).await {
+            tracing::warn!(%error, "could not remove dropped tables");
+        }
+    }
 }
 
 async fn listen(setting: &'static str, address: &str) -> Result<TcpListener, InstanceError> {

@@ -30,7 +30,7 @@ impl Session {
         Ok(CommandTag::Named("LOCK TABLE"))
     }
 
-    /// VACUUM: collects versions that no snapshot sees any more, now.
+    /// VACUUM: collects versions and dropped tables that no snapshot sees any more, now.
     pub(super) async fn vacuum(
         &mut self,
         tables: &[Arc<TableDescriptor>],
@@ -44,6 +44,7 @@ impl Session {
         let client = self.engine.client();
         let safe = client.report_safe_point().await?;
         client.collect_garbage(safe).await?;
+        self.engine.reclaim(safe).await?;
         if analyze {
             self.analyze(tables, eval).await?;
         }
@@ -87,10 +88,5 @@ impl Session {
             _ => None,
         });
         Ok(tables.collect())
-    }
-
-    /// Whether a statement only reads.
-    pub(super) fn reads_only(statement: &Statement) -> bool {
-        matches!(statement, Statement::Query(query) if query.locks.is_empty())
     }
 }
