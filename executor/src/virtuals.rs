@@ -46,11 +46,11 @@ impl Virtuals {
         let everything = proto::kv::Span::default();
         let name = |start: &[u8]| {
             let (storage, _) = schema::key::split_prefix(start)?;
-            let table = self.snapshot.catalog.objects().find_map(|object| match object {
+
+            self.snapshot.catalog.objects().find_map(|object| match object {
                 schema::Descriptor::Table(table) if table.storage_id == storage => Some(table.name.clone()),
                 _ => None,
-            });
-            table
+            })
         };
         let rows = map.routes(&everything).into_iter().map(|(route, span)| {
             vec![

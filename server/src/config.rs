@@ -173,7 +173,7 @@ impl Settings {
             tls,
             max_connections,
             query_bytes: self.query_mb.unwrap_or(1024).saturating_mul(1 << 20),
-            cache_bytes: self.cache_mb.unwrap_or(1024).saturating_mul(1 << 20),
+            cache_bytes: self.cache_mb.unwrap_or(512).saturating_mul(1 << 20),
             stop_grace: Duration::from_secs(self.stop_grace.unwrap_or(10)),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
         })

@@ -31,6 +31,9 @@ const INTENTS_MAX: usize = 4096;
 /// Intents that one look at a span passes over.
 const INTENTS_SEEN_MAX: usize = 1 << 16;
 
+/// A key and its intent.
+type FoundIntent = (Bytes, kv::Intent);
+
 /// What a foreign intent means for a reader.
 #[derive(Clone, Copy)]
 enum Met {
@@ -219,7 +222,7 @@ impl Replica {
         &self,
         span: &kv::Span,
         matters: impl Fn(&kv::Intent) -> bool,
-    ) -> Result<(Vec<(Bytes, kv::Intent)>, Option<kv::Span>), Failure> {
+    ) -> Result<(Vec<FoundIntent>, Option<kv::Span>), Failure> {
         let failed = |error: storage::Error| read_failure(&error);
         let inner = Span::new(span.start.to_vec(), span.end.to_vec());
         let mut cursor = self.engine().cursor(Cf::Intents, &inner).map_err(failed)?;
@@ -266,7 +269,7 @@ impl Rows {
         let mut overlay = overlay.into_iter().peekable();
         let inner = Span::new(span.start.to_vec(), span.end.to_vec());
         let mut cursor = VersionCursor::open(replica.engine(), &inner, ts, direction)?;
-        let mut more = cursor.next()?;
+        let mut more = cursor.advance()?;
         loop {
             let overlaid = overlay.peek().map(|(key, ..)| key.clone());
             let from_overlay = match (&overlaid, more) {
@@ -287,7 +290,7 @@ impl Rows {
                 self.push(key, value, cursor.commit_ts());
             }
             if !from_overlay || same {
-                more = cursor.next()?;
+                more = cursor.advance()?;
             }
             if self.rows.len() >= self.rows_max || self.bytes >= self.bytes_max {
                 return Ok(self.rest(span, forward));

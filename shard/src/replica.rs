@@ -112,7 +112,7 @@ impl Replica {
         }
         let fences = self.shared.fences.read();
         let stale = guards.iter().find(|guard| fences.get(&guard.table).is_some_and(|oldest| guard.version < *oldest));
-        stale.map_or(Ok(()), |guard| Err(Failure::StaleSchema(guard.clone())))
+        stale.map_or(Ok(()), |guard| Err(Failure::StaleSchema(*guard)))
     }
 
     /// Replicates a command and answers its outcome.

@@ -28,7 +28,7 @@ pub struct RocksOptions {
 
 impl Default for RocksOptions {
     fn default() -> Self {
-        Self { block_cache_bytes: 1 << 30, memtable_bytes: 64 << 20, background_jobs: 2 }
+        Self { block_cache_bytes: 512 << 20, memtable_bytes: 64 << 20, background_jobs: 2 }
     }
 }
 

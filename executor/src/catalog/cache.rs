@@ -84,10 +84,8 @@ impl Cache {
         }
         let _one = self.loading.lock().await;
         let loaded = self.loaded.load_full();
-        if loaded.version == self.client.catalog_version().0 {
-            if loaded.stable || !self.has_moved(&loaded).await? {
-                return Ok(loaded);
-            }
+        if loaded.version == self.client.catalog_version().0 && (loaded.stable || !self.has_moved(&loaded).await?) {
+            return Ok(loaded);
         }
         let fresh = Arc::new(load(&self.client, &loaded.rows).await?);
         self.loaded.store(Arc::clone(&fresh));

@@ -216,7 +216,7 @@ impl<'a> Changes<'a> {
     }
 
     pub(crate) fn notice(&mut self, message: impl Into<String>) {
-        self.notices.push(Notice::notice(message));
+        self.notices.push(Notice::plain(message));
     }
 
     fn key(&self, object: &Descriptor) -> Bytes {

@@ -5,8 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use planner::plan::{ColumnDefinition, CreateTable, SequenceOptions};
 use proto::{SqlError, SqlResult, SqlState};
 use schema::{
-    ColumnDescriptor, ColumnId, Descriptor, IndexDescriptor, IndexId, IndexState, SequenceDescriptor, Sharding,
-    TableDescriptor,
+    ColumnDescriptor, ColumnId, IndexDescriptor, IndexId, IndexState, SequenceDescriptor, Sharding, TableDescriptor,
 };
 use sharddb_planner as planner;
 use sharddb_proto as proto;
@@ -123,11 +122,6 @@ impl Changes<'_> {
         let schema = self.catalog.schema_name(sequence.schema).unwrap_or_default();
         let name = format!("{}.{}", names::quote(schema), names::quote(&sequence.name));
         format!("nextval({}::regclass)", names::quote_literal(&name))
-    }
-
-    /// Stores a table that other statements of this DDL still change.
-    pub(super) fn store(&mut self, table: TableDescriptor) -> SqlResult<()> {
-        self.put(Descriptor::Table(Arc::new(table)))
     }
 }
 

@@ -267,7 +267,7 @@ impl Changes<'_> {
         if let [line] = lines.as_slice() {
             return self.notice(line.clone());
         }
-        let mut notice = crate::session::Notice::notice(format!("drop cascades to {} other objects", lines.len()));
+        let mut notice = crate::session::Notice::plain(format!("drop cascades to {} other objects", lines.len()));
         notice.message = notice.message.with_detail(lines.join("\n"));
         self.notices.push(notice);
     }

@@ -4,7 +4,7 @@ use ahash::AHashSet;
 use bytes::Bytes;
 use planner::plan::CreateIndex;
 use proto::{SqlError, SqlResult, SqlState};
-use schema::{Descriptor, IndexColumn, IndexDescriptor, IndexId, IndexState, TableDescriptor, row};
+use schema::{IndexColumn, IndexDescriptor, IndexId, IndexState, TableDescriptor, row};
 use sharddb_planner as planner;
 use sharddb_proto as proto;
 use sharddb_schema as schema;
@@ -93,11 +93,6 @@ impl Changes<'_> {
             .with_detail(format!("Key {key} is duplicated."))
             .with_table(schema, &table.name)
             .with_constraint(&index.name)
-    }
-
-    /// Replaces a table without a new version, while a statement still works on it.
-    pub(super) fn put_unversioned(&mut self, table: TableDescriptor) -> SqlResult<()> {
-        self.put(Descriptor::Table(std::sync::Arc::new(table)))
     }
 }
 

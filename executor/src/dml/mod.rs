@@ -24,7 +24,6 @@ use sharddb_schema as schema;
 pub(crate) use delete::DeletePlan;
 pub(crate) use insert::{InsertPlan, Inserter};
 pub(crate) use joined::{JoinedChange, JoinedRow};
-pub(crate) use target::{LockRequest, TargetPlan};
 pub(crate) use update::UpdatePlan;
 
 use crate::{

@@ -59,7 +59,6 @@ pub struct General {
     pub(super) fragments: Arc<dyn FragmentTransport>,
     runtime: Arc<RuntimeEnv>,
     config: SessionConfig,
-    pub(super) parallelism: usize,
     pub(super) traffic: Traffic,
 }
 
@@ -95,7 +94,7 @@ impl General {
             .with_batch_size(BATCH_ROWS)
             .with_target_partitions(parallelism)
             .with_sort_spill_reservation_bytes(MERGE_BYTES.min(options.memory_bytes / 4));
-        Ok(Self { client, fragments, runtime, config, parallelism, traffic: Traffic::default() })
+        Ok(Self { client, fragments, runtime, config, traffic: Traffic::default() })
     }
 
     /// Rows that shards have sent to the executor since the start.

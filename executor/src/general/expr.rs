@@ -150,11 +150,6 @@ pub(super) fn has_outer(expr: &Expr) -> bool {
     any(expr, &mut |node| matches!(node, Expr::Outer { .. }))
 }
 
-/// Whether an expression reads neither its input nor an enclosing row.
-pub(super) fn is_constant(expr: &Expr) -> bool {
-    !any(expr, &mut |node| matches!(node, Expr::Column { .. } | Expr::Outer { .. }))
-}
-
 /// The conditions of a conjunction, nested ones too.
 pub(super) fn conjuncts(expr: Expr, out: &mut Vec<Expr>) {
     match expr {

@@ -25,7 +25,7 @@ mod scan;
 
 pub use context::{General, GeneralOptions};
 pub(crate) use context::{RunContext, VirtualTables};
-pub(crate) use run::{Rows, explain, run, run_with_keys};
+pub(crate) use run::{explain, run, run_with_keys};
 
 #[cfg(test)]
 mod tests;

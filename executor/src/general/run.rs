@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use datafusion::{execution::SendableRecordBatchStream, physical_plan::execute_stream};
 use futures::StreamExt;
-use planner::plan::{Field, Query};
+use planner::plan::Query;
 use proto::SqlResult;
 use schema::{Datum, TableDescriptor};
 use sharddb_kv as kv;
@@ -23,9 +23,7 @@ use super::{
 
 /// A running query.
 pub(crate) struct Rows {
-    /// Visible columns. Row keys that were asked for follow them in the batches, in the order of `keys`.
-    pub(crate) fields: Arc<[Field]>,
-    /// References of the tables whose row keys (bytea) come behind the fields; NULL where an outer join found no row.
+    /// References of the tables whose row keys (bytea) come behind the visible columns, in this order; NULL where an outer join found no row.
     pub(crate) keys: Vec<usize>,
     /// The rows. Dropping the stream ends the query.
     pub(crate) batches: SendableRecordBatchStream,
@@ -51,7 +49,7 @@ pub(crate) async fn run_with_keys(
     let plan = lower::plan(&statement, &Scope::default(), &rel)?;
     note_reads(&statement, &rel, txn);
     let batches = execute_stream(plan, Arc::clone(&statement.task)).map_err(failed)?;
-    Ok(Rows { fields: query.fields.as_slice().into(), keys, batches })
+    Ok(Rows { keys, batches })
 }
 
 /// EXPLAIN as lines of text; with `analyze`, the query is run and its rows are counted and dropped.

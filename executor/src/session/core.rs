@@ -328,7 +328,6 @@ fn existing_schemas(path: &[String], user: &str, snapshot: &Snapshot) -> Arc<[St
 
 /// A number for everything of a session that the binding of a statement depends on.
 fn fingerprint(database: Oid, eval: &EvalContext) -> u64 {
-    use std::hash::BuildHasher;
     let state = ahash::RandomState::with_seeds(1, 2, 3, 4);
     state.hash_one((database, &eval.user, &eval.search_path, format!("{:?}", eval.format)))
 }

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use planner::plan::Statement;
 use proto::{SqlResult, SqlState, kv::WaitPolicy};
 use schema::{Descriptor, TableDescriptor, functions::EvalContext, key};
-use sharddb_planner as planner;
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 

@@ -39,7 +39,7 @@ pub struct Notice {
 
 impl Notice {
     /// A NOTICE, with SQLSTATE 00000.
-    pub(crate) fn notice(message: impl Into<String>) -> Self {
+    pub(crate) fn plain(message: impl Into<String>) -> Self {
         Self { severity: Severity::Notice, message: SqlError::new(SqlState::SuccessfulCompletion, message) }
     }
 

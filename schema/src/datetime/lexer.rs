@@ -58,13 +58,9 @@ pub(super) fn tokens(text: &str) -> Option<Vec<Token>> {
 
 /// A date such as 2001-02-03, 1/2/2003 or 3.Feb.2001, a time such as 1:02:03.5, or plain digits.
 fn number_end(bytes: &[u8], mut at: usize) -> usize {
-    let digits = |mut at: usize| {
-        while at < bytes.len() && bytes[at].is_ascii_digit() {
-            at += 1;
-        }
-        at
-    };
-    at = digits(at);
+    while at < bytes.len() && bytes[at].is_ascii_digit() {
+        at += 1;
+    }
     match bytes.get(at) {
         Some(b':') => {
             while at < bytes.len() && (bytes[at].is_ascii_digit() || matches!(bytes[at], b':' | b'.')) {
@@ -76,8 +72,7 @@ fn number_end(bytes: &[u8], mut at: usize) -> usize {
             let separator = *separator;
             // A date goes on with digits or a month's name.
             let follows = bytes.get(at + 1).copied().unwrap_or(b' ');
-            if !(follows.is_ascii_digit() || (follows.is_ascii_alphabetic() && separator != b'.') || separator == b'.')
-            {
+            if !(follows.is_ascii_alphanumeric() || separator == b'.') {
                 return at;
             }
             at += 1;

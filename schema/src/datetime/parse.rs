@@ -166,7 +166,7 @@ fn month(word: &str) -> Option<u32> {
     let matches = |name: &&str| {
         **name == *word || (word.len() == 3 && name.starts_with(word)) || (word == "sept" && name.starts_with(word))
     };
-    NAMES.iter().position(|name| matches(&name)).map(|at| at as u32 + 1)
+    NAMES.iter().position(matches).map(|at| at as u32 + 1)
 }
 
 fn is_weekday(word: &str) -> bool {

@@ -10,7 +10,11 @@
 mod script;
 mod server;
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -34,11 +38,11 @@ fn main() {
     conclusion.exit();
 }
 
-fn trials(folder: &PathBuf, name: &str, server: &Option<Arc<Server>>) -> Vec<Trial> {
+fn trials(folder: &Path, name: &str, server: &Option<Arc<Server>>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (level, sql) in LEVELS {
         for (placement, with) in PLACEMENTS {
-            let (folder, name, server) = (folder.clone(), name.to_owned(), server.clone());
+            let (folder, name, server) = (folder.to_owned(), name.to_owned(), server.clone());
             let title = format!("{level}/{name}/{placement}");
             trials.push(Trial::test(title, move || {
                 let server = server.as_ref().expect("a server runs unless tests are only listed");
@@ -53,7 +57,7 @@ fn trials(folder: &PathBuf, name: &str, server: &Option<Arc<Server>>) -> Vec<Tri
     trials
 }
 
-fn run(folder: &PathBuf, name: &str, level: &str, with: &str, address: &str) -> String {
+fn run(folder: &Path, name: &str, level: &str, with: &str, address: &str) -> String {
     let text = fs::read_to_string(folder.join(format!("cases/{name}.txt"))).expect("a case can be read");
     let script = Script::parse(&text.replace("$LEVEL", level));
     script::run(&script, address, with)
@@ -66,7 +70,7 @@ fn same(expected: &str, shown: &str) -> Result<(), Failed> {
     Err(format!("--- expected\n{expected}--- answered\n{shown}").into())
 }
 
-fn record(folder: &PathBuf, oracle: &str) {
+fn record(folder: &Path, oracle: &str) {
     for (level, sql) in LEVELS {
         let expected = folder.join("expected").join(level);
         fs::create_dir_all(&expected).expect("the folder can be made");
@@ -77,7 +81,7 @@ fn record(folder: &PathBuf, oracle: &str) {
     }
 }
 
-fn cases(folder: &PathBuf) -> Vec<String> {
+fn cases(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder.join("cases")).expect("the cases can be listed");
     let mut names: Vec<String> =
         entries.filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_str()?.to_owned())).collect();

@@ -133,7 +133,7 @@ fn failed(error: &storage::Error) -> SqlError {
 impl OpenSpan {
     fn new(engine: &dyn Engine, ts: Timestamp, ready: ReadySpan) -> storage::Result<Self> {
         let mut cursor = VersionCursor::open(engine, &ready.span, ts, Direction::Forward)?;
-        let more = cursor.next()?;
+        let more = cursor.advance()?;
         Ok(Self { cursor, more, overlay: ready.overlay.into_iter().peekable() })
     }
 
@@ -164,7 +164,7 @@ impl OpenSpan {
     }
 
     fn advance(&mut self) -> SqlResult<()> {
-        self.more = self.cursor.next().map_err(|error| failed(&error))?;
+        self.more = self.cursor.advance().map_err(|error| failed(&error))?;
         Ok(())
     }
 }

@@ -89,7 +89,7 @@ mod tests {
     fn scan(engine: &dyn Engine, ts: u64, direction: Direction) -> Vec<(u8, u8)> {
         let mut cursor = VersionCursor::open(engine, &Span::default(), Timestamp(ts), direction).expect("opens");
         let mut rows = Vec::new();
-        while cursor.next().expect("moves") {
+        while cursor.advance().expect("moves") {
             rows.push((cursor.key()[0], cursor.value()[0]));
         }
         rows

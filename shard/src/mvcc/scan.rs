@@ -47,7 +47,7 @@ impl VersionCursor {
     }
 
     /// Moves to the next key with a value. Answers whether there is one.
-    pub fn next(&mut self) -> Result<bool> {
+    pub fn advance(&mut self) -> Result<bool> {
         while self.more {
             let found = match self.direction {
                 Direction::Forward => self.next_key_forward()?,

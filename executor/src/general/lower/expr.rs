@@ -19,8 +19,7 @@ use datafusion::{
     },
 };
 use fragment::{
-    KeyForm, Logic, LogicKind, Operation, PgScalar, SubscriptKind, arrow_type, key_form, key_type, scalar_to_datum,
-    scalar_value,
+    KeyForm, Logic, LogicKind, Operation, PgScalar, SubscriptKind, arrow_type, key_form, key_type, scalar_value,
 };
 use planner::plan::Expr;
 use proto::{SqlError, SqlResult};
@@ -349,11 +348,6 @@ fn evaluate_constant(expr: &PhysicalExprRef) -> SqlResult<PhysicalExprRef> {
     let array = expr.evaluate(&one_row()).and_then(|value| value.into_array(1)).map_err(failed)?;
     let value = datafusion::common::ScalarValue::try_from_array(&array, 0).map_err(failed)?;
     Ok(Arc::new(Literal::new(value)))
-}
-
-/// The value of a lowered constant.
-pub(in crate::general) fn literal_value(expr: &PhysicalExprRef, oid: Oid) -> Option<SqlResult<Datum>> {
-    expr.downcast_ref::<Literal>().map(|literal| scalar_to_datum(oid, literal.value()))
 }
 
 fn input_is_constant(expr: &Expr) -> bool {

@@ -23,7 +23,6 @@ use sharddb_schema as schema;
 
 use super::{Lower, Lowered, Scope, partitions, schema_of, single};
 use crate::general::{
-    context::failed,
     explain::{Note, deparse_keys},
     expr::is_immutable,
     ir::{Column, Node, Rel},
@@ -65,7 +64,7 @@ impl Lower<'_> {
         let Some(ordering) = LexOrdering::new(sort_exprs) else {
             return Ok(Lowered { plan: single(input.plan), note: input.note });
         };
-        let text = self.explain.then(|| format!("Sort Key: {}", deparse_keys(keys, columns))).unwrap_or_default();
+        let text = if self.explain { format!("Sort Key: {}", deparse_keys(keys, columns)) } else { Default::default() };
         let fetch = fetch.filter(|fetch| *fetch <= TOP_ROWS_MAX);
         if fetch.is_some() && keys.iter().all(|key| is_immutable(&key.expr)) {
             let sort = |plan| Ok(Arc::new(SortExec::new(ordering.clone(), plan).with_fetch(fetch)) as Arc<_>);

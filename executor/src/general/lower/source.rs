@@ -24,7 +24,7 @@ use crate::general::{
 impl Lower<'_> {
     pub(super) fn unit(&self) -> SqlResult<Lowered> {
         let schema = Arc::new(Schema::empty());
-        let rows = Shared::ready(schema.clone(), vec![batch_of(&schema, &[], &[Vec::new()])?]);
+        let rows = Shared::ready(vec![batch_of(&schema, &[], &[Vec::new()])?]);
         let plan: Arc<dyn ExecutionPlan> = Arc::new(OperatorExec::new(SharedScan(Arc::new(rows)), Vec::new(), schema));
         Ok(Lowered { plan, note: self.note(|| Note::titled("Result")) })
     }
@@ -115,7 +115,7 @@ impl Lower<'_> {
                 let types: Vec<Oid> = rel.columns.iter().map(|column| column.sql_type.oid).collect();
                 let size = self.statement.task.session_config().batch_size();
                 let batches = rows.chunks(size).map(|rows| batch_of(&schema, &types, rows));
-                let shared = Shared::ready(Arc::clone(&schema), batches.collect::<SqlResult<_>>()?);
+                let shared = Shared::ready(batches.collect::<SqlResult<_>>()?);
                 OperatorExec::new(SharedScan(Arc::new(shared)), Vec::new(), schema)
             }
             None => {
@@ -163,7 +163,7 @@ impl Lower<'_> {
         let input = self.single_rel(first, scope)?;
         let distinct = distinct.then(|| self.all_keys(rel, &schema)).transpose()?;
         let step_note = if self.explain {
-            let last = Shared::ready(Arc::clone(&schema), Vec::new());
+            let last = Shared::ready(Vec::new());
             let step = crate::general::optimize::optimize(self.statement, step.clone())?;
             self.rel(&step, &scope.with(id, Arc::new(last)))?.note
         } else {

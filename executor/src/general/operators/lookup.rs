@@ -103,8 +103,7 @@ async fn start(
         collect_keys(&spec.keys, &keys, &batch, &mut values)?;
         batches.push(batch);
     }
-    let kept_schema = batches.first().map_or_else(|| lower::schema_of(&spec.kept.columns), |batch| batch.schema());
-    let scope = scope.with(KEPT, Arc::new(Shared::ready(kept_schema, batches)));
+    let scope = scope.with(KEPT, Arc::new(Shared::ready(batches)));
     let rows = lower::start_optimized(&statement, &scope, &spec.joined(&statement, values))?;
     // The memory is given back when the join has ended.
     let rows = rows.map(move |batch| {

@@ -6,7 +6,7 @@
 use std::{ops::Range, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, UInt32Array},
+    array::{ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, UInt32Array},
     compute::{concat_batches, filter_record_batch, take},
     datatypes::SchemaRef,
     record_batch::RecordBatch,

@@ -100,7 +100,7 @@ impl Run {
     fn next_round(&mut self) -> SqlResult<()> {
         let rows: Vec<RecordBatch> = std::mem::take(&mut self.rows).into();
         self.memory.free();
-        let last = Shared::ready(Arc::clone(&self.schema), rows);
+        let last = Shared::ready(rows);
         let scope = self.scope.with(self.id, Arc::new(last));
         self.round = lower::start(&self.statement, &scope, (*self.step).clone())?;
         Ok(())

@@ -4,7 +4,7 @@
 
 use std::{fmt, sync::Arc};
 
-use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
+use arrow::record_batch::RecordBatch;
 use datafusion::{
     execution::{
         SendableRecordBatchStream, TaskContext,
@@ -23,7 +23,6 @@ use crate::general::context::failed;
 /// Rows that several readers share.
 pub(in crate::general) struct Shared {
     state: Mutex<State>,
-    schema: SchemaRef,
 }
 
 struct State {
@@ -47,20 +46,15 @@ impl fmt::Debug for Shared {
 impl Shared {
     /// Rows of a plan, computed when they are asked for.
     pub(in crate::general) fn planned(plan: Arc<dyn ExecutionPlan>, task: Arc<TaskContext>) -> Self {
-        let schema = plan.schema();
         let memory = MemoryConsumer::new("Materialize").register(task.memory_pool());
         let state = State { batches: Vec::new(), source: Source::Planned(plan, task), memory: Some(memory) };
-        Self { state: Mutex::new(state), schema }
+        Self { state: Mutex::new(state) }
     }
 
     /// Rows that are there.
-    pub(in crate::general) fn ready(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
+    pub(in crate::general) fn ready(batches: Vec<RecordBatch>) -> Self {
         let state = State { batches, source: Source::Ended, memory: None };
-        Self { state: Mutex::new(state), schema }
-    }
-
-    pub(in crate::general) fn schema(&self) -> &SchemaRef {
-        &self.schema
+        Self { state: Mutex::new(state) }
     }
 
     /// The batch at a position; `None` behind the last one.

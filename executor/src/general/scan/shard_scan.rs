@@ -13,6 +13,7 @@ use datafusion::{
     physical_expr::{EquivalenceProperties, PhysicalExpr},
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
+        execution_plan::ChildrenPropertiesMode,
         execution_plan::{Boundedness, EmissionType},
         metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet},
         stream::RecordBatchStreamAdapter,
@@ -74,10 +75,6 @@ impl ShardScanExec {
 
     pub(in crate::general) fn fragment(&self) -> &Arc<dyn ExecutionPlan> {
         &self.fragment
-    }
-
-    pub(in crate::general) fn scan(&self) -> &Arc<ShardScan> {
-        &self.scan
     }
 }
 
@@ -263,7 +260,9 @@ fn with_spans(plan: &Arc<dyn ExecutionPlan>, spans: &[wire::Span]) -> SqlResult<
         return Ok(Arc::new(ScanLeaf::new(Arc::new(spec))));
     }
     let children = plan.children().into_iter().map(|child| with_spans(child, spans)).collect::<SqlResult<Vec<_>>>()?;
-    Arc::clone(plan).with_new_children(children).map_err(|error| fragment::from_datafusion(&error))
+    Arc::clone(plan)
+        .replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+        .map_err(|error| fragment::from_datafusion(&error))
 }
 
 /// The batch under the scan's own schema, which names columns as the plan above knows them.

@@ -81,10 +81,6 @@ impl Fixture {
         self.volume.client()
     }
 
-    pub(super) fn general(&self) -> &Arc<General> {
-        &self.general
-    }
-
     pub(super) fn begin(&self, isolation: Isolation) -> kv::Txn {
         self.client().begin(TxnOptions { isolation, read_only: false })
     }
@@ -134,7 +130,7 @@ impl Fixture {
 
     pub(super) async fn rows(&self, query: &Query, txn: &mut kv::Txn) -> SqlResult<Vec<Vec<Datum>>> {
         let rows = run(query, &[], txn, &self.context()).await?;
-        let types: Vec<Oid> = rows.fields.iter().map(|field| field.sql_type.oid).collect();
+        let types: Vec<Oid> = query.fields.iter().map(|field| field.sql_type.oid).collect();
         let batches: Vec<_> = rows.batches.try_collect().await.map_err(|error| fragment::from_datafusion(&error))?;
         let mut all = Vec::new();
         for batch in &batches {

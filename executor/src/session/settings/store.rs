@@ -147,11 +147,6 @@ impl Settings {
         value::show(&parameters()[position], self.slots[position].current())
     }
 
-    /// Custom parameters and their values.
-    pub(crate) fn custom(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.custom.iter().map(|(name, slot)| (name.as_str(), slot.current()))
-    }
-
     /// Changed parameters that clients are told of, with their printed values.
     pub(crate) fn take_changed(&mut self) -> Vec<(String, String)> {
         let mut changed = std::mem::take(&mut self.changed);

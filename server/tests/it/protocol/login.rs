@@ -54,7 +54,7 @@ fn databases_must_exist() {
 #[test]
 fn bad_settings_in_the_startup_packet_are_refused() {
     let process = Process::start();
-    for (setting, state) in [(&b"work_mem\0lots\0"[..], "22023"), (b"no_such_setting\01\0", "42704")] {
+    for (setting, state) in [(&b"work_mem\0lots\0"[..], "22023"), (b"no_such_setting\x001\0", "42704")] {
         let mut raw = Raw::connect(process.sql);
         raw.send(&startup(3 << 16, &[b"user\0postgres\0", setting, b"\0"].concat()));
         assert_eq!(raw.until_end().last().expect("an answer").error().1, state);
