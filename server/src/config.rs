@@ -47,7 +47,7 @@ struct Settings {
     /// Client sessions at once [default: 5000]
     #[arg(long, env = "SHARDDB_MAX_CONNECTIONS", value_name = "N")]
     max_connections: Option<usize>,
-    /// Megabytes of memory for cached data blocks [default: 1024]
+    /// Megabytes of memory for cached data blocks [default: 512]
     #[arg(long, env = "SHARDDB_CACHE_MB", value_name = "MB")]
     cache_mb: Option<usize>,
     /// Megabytes of memory for sorts, joins and aggregates of all statements together [default: 1024]
