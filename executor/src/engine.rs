@@ -13,7 +13,9 @@ use sharddb_kv as kv;
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 
-use crate::{General, GeneralOptions, catalog, plan_cache::PlanCache, sequence::Sequences};
+use crate::{
+    General, GeneralOptions, catalog, ddl::temporary::drop_left_behind, plan_cache::PlanCache, sequence::Sequences,
+};
 
 /// How an engine is set up.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +62,10 @@ impl Engine {
         let catalog = catalog::Cache::open(client.clone()).await?;
         let general = Arc::new(General::new(client.clone(), fragments, &options.general)?);
         let (plans, sequences, object_ids, signals, ended) = Default::default();
-        Ok(Self { inner: Arc::new(Inner { client, catalog, general, plans, sequences, object_ids, signals, ended }) })
+        let inner = Inner { client, catalog, general, plans, sequences, object_ids, signals, ended };
+        let engine = Self { inner: Arc::new(inner) };
+        drop_left_behind(&engine).await?;
+        Ok(engine)
     }
 
     /// The transactional client.

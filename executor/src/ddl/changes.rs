@@ -31,6 +31,8 @@ pub(crate) struct Actor {
     /// Schemas on the search path that exist, for names in messages.
     pub(crate) search_path: Arc<[String]>,
     pub(crate) lock_timeout_ms: u32,
+    /// Name of the schema for temporary relations.
+    pub(crate) temp_schema: String,
     /// Shards of a new table that does not say.
     pub(crate) default_shards: u16,
 }
@@ -153,8 +155,16 @@ impl<'a> Changes<'a> {
             .ok_or_else(|| SqlError::new(SqlState::InvalidSchemaName, format!("schema \"{name}\" does not exist")))
     }
 
-    /// A schema in which objects may be made.
-    pub(crate) fn schema_for_new(&self, name: &str, object: &str) -> SqlResult<Arc<SchemaDescriptor>> {
+    /// A schema in which objects may be made. The one for temporary relations is made when it is needed.
+    pub(crate) async fn schema_for_new(&mut self, name: &str, object: &str) -> SqlResult<Arc<SchemaDescriptor>> {
+        if name == self.actor.temp_schema {
+            return self.temp_schema().await;
+        }
+        self.permanent_schema(name, object)
+    }
+
+    /// A schema in which objects that are not temporary may be made.
+    pub(crate) fn permanent_schema(&self, name: &str, object: &str) -> SqlResult<Arc<SchemaDescriptor>> {
         let schema = self.schema(name)?;
         if is_system_schema(schema.oid) {
             let message = format!("permission denied to create \"{name}.{object}\"");
@@ -184,7 +194,8 @@ impl<'a> Changes<'a> {
     /// A relation's name for messages: qualified unless its schema is on the search path.
     pub(crate) fn shown_name(&self, schema: Oid, name: &str) -> String {
         let schema = self.catalog.schema_name(schema).unwrap_or_default();
-        if schema == "pg_catalog" || self.actor.search_path.iter().any(|on_path| on_path == schema) {
+        let implicit = schema == "pg_catalog" || schema == self.actor.temp_schema;
+        if implicit || self.actor.search_path.iter().any(|on_path| on_path == schema) {
             super::names::quote(name)
         } else {
             format!("{}.{}", super::names::quote(schema), super::names::quote(name))

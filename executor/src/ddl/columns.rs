@@ -46,7 +46,8 @@ impl Changes<'_> {
 
     /// Moves a table with its sequences to another schema.
     pub(super) fn set_schema(&mut self, table: &mut TableDescriptor, name: &str) -> SqlResult<()> {
-        let target = self.schema_for_new(name, &table.name)?;
+        self.check_not_temporary(table, name)?;
+        let target = self.permanent_schema(name, &table.name)?;
         if target.oid == table.schema {
             return Ok(());
         }

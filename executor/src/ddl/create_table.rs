@@ -22,7 +22,7 @@ impl Changes<'_> {
     /// CREATE TABLE. Answers the table, or `None` when it exists and may.
     pub(super) async fn create_table(&mut self, definition: &CreateTable) -> SqlResult<Option<Arc<TableDescriptor>>> {
         let name = &definition.name;
-        let schema = self.schema_for_new(&name.schema, &name.name)?;
+        let schema = self.schema_for_new(&name.schema, &name.name).await?;
         if self.relation_exists(schema.oid, &name.name) {
             self.exists_already("relation", &name.name, SqlState::DuplicateTable, definition.if_not_exists)?;
             return Ok(None);

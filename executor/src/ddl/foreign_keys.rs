@@ -28,6 +28,7 @@ impl Changes<'_> {
             return Err(SqlError::internal("not a foreign key"));
         };
         let parent = self.parent(table, parent_name)?;
+        self.check_same_persistence(table, &parent)?;
         let columns = foreign_columns(table, columns)?;
         let referenced = referenced_columns(&parent, referenced, columns.len())?;
         let joined = names::join_columns(column_names(table, &columns));

@@ -23,6 +23,7 @@ mod rewrite;
 mod roles;
 mod schemas;
 mod sequences;
+pub(crate) mod temporary;
 mod truncate;
 mod validate;
 mod views;

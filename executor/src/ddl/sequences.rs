@@ -112,7 +112,7 @@ impl Changes<'_> {
         options: &SequenceOptions,
         if_not_exists: bool,
     ) -> SqlResult<()> {
-        let schema = self.schema_for_new(&name.schema, &name.name)?;
+        let schema = self.schema_for_new(&name.schema, &name.name).await?;
         if self.relation_exists(schema.oid, &name.name) {
             return self.exists_already("relation", &name.name, SqlState::DuplicateTable, if_not_exists);
         }

@@ -8,7 +8,7 @@ use sharddb_schema as schema;
 use super::Changes;
 
 impl Changes<'_> {
-    pub(super) async fn truncate(&mut self, tables: &[Oid], restart_identity: bool, cascade: bool) -> SqlResult<()> {
+    pub(crate) async fn truncate(&mut self, tables: &[Oid], restart_identity: bool, cascade: bool) -> SqlResult<()> {
         let tables = self.with_referencing(tables, cascade)?;
         for oid in &tables {
             let table = self.table(*oid)?;

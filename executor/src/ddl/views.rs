@@ -13,8 +13,13 @@ use super::Changes;
 
 impl Changes<'_> {
     pub(super) async fn create_view(&mut self, ddl: &Ddl) -> SqlResult<()> {
-        let Ddl::CreateView { name, columns, query, text, or_replace, depends_on } = ddl else { return Ok(()) };
-        let schema = self.schema_for_new(&name.schema, &name.name)?;
+        let Ddl::CreateView { name, columns, query, text, or_replace, depends_on, becomes_temporary } = ddl else {
+            return Ok(());
+        };
+        if *becomes_temporary {
+            self.notice(format!("view \"{}\" will be a temporary view", name.name));
+        }
+        let schema = self.schema_for_new(&name.schema, &name.name).await?;
         let types = query.fields.iter().map(|field| field.sql_type);
         let columns: Vec<(String, SqlType)> = columns.iter().cloned().zip(types).collect();
         let mut view = ViewDescriptor {

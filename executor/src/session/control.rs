@@ -188,6 +188,10 @@ impl Session {
     /// Commits what there is. On an error everything was rolled back.
     pub(super) async fn commit_transaction(&mut self) -> SqlResult<()> {
         self.cursors.retain(|_, cursor| cursor.hold);
+        if let Err(error) = self.end_temporary().await {
+            self.roll_back().await?;
+            return Err(error);
+        }
         let Some(mut txn) = self.txn.take() else {
             self.host.settings.lock().commit();
             return Ok(());

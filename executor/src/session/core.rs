@@ -17,6 +17,7 @@ use super::{
     host::SessionHost,
     prepared::Source,
     settings::{Settings, parameters},
+    temporary::Temporary,
 };
 use crate::{Engine, catalog::Snapshot, ddl::Actor};
 
@@ -59,6 +60,8 @@ pub struct Session {
     /// Statements of PREPARE.
     pub(super) prepared: HashMap<String, Arc<Prepared>>,
     pub(super) cursors: HashMap<String, Cursor>,
+    /// What commits do to this session's temporary tables.
+    pub(super) temporary: Temporary,
     /// A copy that the client has not ended yet opened the transaction and commits it.
     pub(super) copy_commits: bool,
     environment: Environment,
@@ -115,6 +118,7 @@ impl Session {
             notices,
             prepared,
             cursors,
+            temporary: Temporary::default(),
             copy_commits: false,
             environment,
             format,
@@ -178,6 +182,9 @@ impl Session {
         self.prepared.clear();
         if let Err(error) = self.roll_back().await {
             tracing::debug!(%error, "could not roll back a session that ended");
+        }
+        if let Err(error) = self.drop_temporary(true).await {
+            tracing::warn!(%error, "could not drop the temporary relations of a session that ended");
         }
     }
 
@@ -262,9 +269,8 @@ impl Session {
                 let effective = settings.effective();
                 environment.eval.time_zone = effective.format.time_zone.clone();
                 environment.eval.format = effective.format.clone();
-                environment.eval.search_path =
-                    existing_schemas(&effective.search_path, &environment.eval.user, snapshot);
-                environment.fingerprint = fingerprint(self.database, &environment.eval);
+                environment.eval.search_path = existing_schemas(&effective.search_path, &environment.eval, snapshot);
+                environment.fingerprint = fingerprint(self.database, &environment.eval, snapshot);
             }
         }
         let now = micros_now();
@@ -276,7 +282,8 @@ impl Session {
 
     /// The fingerprint of the last environment; good while settings and catalog are the same.
     pub(super) fn fingerprint(&self) -> Option<u64> {
-        let current = self.environment.generation == self.host.settings.lock().generation();
+        let current = self.environment.generation == self.host.settings.lock().generation()
+            && self.engine.catalog().is_current(&self.environment.snapshot);
         current.then_some(self.environment.fingerprint)
     }
 
@@ -290,6 +297,7 @@ impl Session {
             search_path: eval.search_path.clone(),
             lock_timeout_ms: settings.effective().lock_timeout_ms,
             default_shards: settings.effective().default_shards,
+            temp_schema: eval.temp_schema(),
         }
     }
 }
@@ -315,11 +323,18 @@ fn initial_settings(start: &SessionStart, role: &RoleDescriptor) -> SqlResult<Se
 }
 
 /// Schemas of the search path that exist, in order.
-fn existing_schemas(path: &[String], user: &str, snapshot: &Snapshot) -> Arc<[String]> {
-    let named = path.iter().map(|name| if name == "$user" { user } else { name.as_str() });
+fn existing_schemas(path: &[String], eval: &EvalContext, snapshot: &Snapshot) -> Arc<[String]> {
+    let temporary = eval.temp_schema();
+    let named = path.iter().map(|name| match name.as_str() {
+        "$user" => &*eval.user,
+        "pg_temp" => temporary.as_str(),
+        name => name,
+    });
     let mut found: Vec<String> = Vec::new();
     for name in named {
-        if snapshot.catalog.schema(name).is_some() && !found.iter().any(|known| known == name) {
+        // The schema of temporary relations is made when something is made in it.
+        let exists = name == temporary || snapshot.catalog.schema(name).is_some();
+        if exists && !found.iter().any(|known| known == name) {
             found.push(name.to_owned());
         }
     }
@@ -327,7 +342,8 @@ fn existing_schemas(path: &[String], user: &str, snapshot: &Snapshot) -> Arc<[St
 }
 
 /// A number for everything of a session that the binding of a statement depends on.
-fn fingerprint(database: Oid, eval: &EvalContext) -> u64 {
+fn fingerprint(database: Oid, eval: &EvalContext, snapshot: &Snapshot) -> u64 {
     let state = ahash::RandomState::with_seeds(1, 2, 3, 4);
-    state.hash_one((database, &eval.user, &eval.search_path, format!("{:?}", eval.format)))
+    let temporary = Some(eval.temp_schema()).filter(|schema| snapshot.catalog.schema(schema).is_some());
+    state.hash_one((database, &eval.user, &eval.search_path, temporary, format!("{:?}", eval.format)))
 }

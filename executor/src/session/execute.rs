@@ -99,7 +99,7 @@ impl Session {
         if self.block == Block::Failed {
             return Err(in_failed_block());
         }
-        if let Some(outcome) = self.run_setting(&plan.statement)? {
+        if let Some(outcome) = self.run_setting(&plan.statement).await? {
             return Ok(outcome);
         }
         let alone = self.block == Block::None;
@@ -120,6 +120,7 @@ impl Session {
 
     async fn run_work(&mut self, plan: &Arc<Plan>, params: &[Datum]) -> SqlResult<Outcome> {
         self.check_read_only(&plan.statement)?;
+        self.temporary.touch(&plan.statement);
         let (eval, _) = self.environment(&plan.snapshot);
         match &plan.work {
             Work::Keyed(keyed) => {
@@ -211,7 +212,7 @@ impl Session {
                 let written = self.delete_joined(plan, delete, eval, params).await?;
                 self.written(plan, written, CommandTag::Delete).await
             }
-            Statement::Ddl(ddl) => self.run_ddl(plan, ddl, eval).await.map(Outcome::Command),
+            Statement::Ddl(ddl) => self.run_ddl(ddl, eval, params).await.map(Outcome::Command),
             Statement::CopyFrom(copy) => self.copy_in(plan, copy, eval),
             Statement::CopyTo(copy) => self.copy_out(copy, params).await,
             Statement::Explain(explain) => {
@@ -240,7 +241,7 @@ impl Session {
         }
     }
 
-    async fn run_ddl(&mut self, plan: &Plan, ddl: &Ddl, eval: &EvalContext) -> SqlResult<CommandTag> {
+    async fn run_ddl(&mut self, ddl: &Ddl, eval: &EvalContext, params: &[Datum]) -> SqlResult<CommandTag> {
         if matches!(ddl, Ddl::CreateDatabase { .. } | Ddl::DropDatabase { .. }) && self.block != Block::None {
             let message = format!("{} cannot run inside a transaction block", ddl::tag(ddl));
             return Err(SqlError::new(SqlState::ActiveSqlTransaction, message));
@@ -251,13 +252,18 @@ impl Session {
         let txn = txn.as_mut().expect("the transaction was begun");
         let mut changes = Changes::begin(engine, txn, actor, eval.clone(), notices).await?;
         changes.own_sequences = Some(host.clone());
-        let existed = matches!(ddl, Ddl::CreateTableAs { table, .. } if changes.relation_named(&table.name));
+        let existed = matches!(ddl, Ddl::CreateTable(table) | Ddl::CreateTableAs { table, .. } if changes.relation_named(&table.name));
         changes.run(ddl).await?;
         changes.finish();
+        if let Ddl::CreateTable(table) | Ddl::CreateTableAs { table, .. } = ddl
+            && !existed
+        {
+            self.created_table(table).await?;
+        }
         if let Ddl::CreateTableAs { table, query, with_data: true } = ddl
             && !existed
         {
-            let count = self.fill_created_table(plan, table, query, eval).await?;
+            let count = self.fill_created_table(table, query, eval, params).await?;
             return Ok(CommandTag::Select(count));
         }
         Ok(CommandTag::Named(ddl::tag(ddl)))

@@ -57,10 +57,10 @@ impl Session {
     /// Fills a table that CREATE TABLE AS has just made.
     pub(super) async fn fill_created_table(
         &mut self,
-        plan: &Plan,
         table: &CreateTable,
         query: &Query,
         eval: &EvalContext,
+        params: &[Datum],
     ) -> SqlResult<u64> {
         let snapshot = self.snapshot().await?;
         let Some(schema::Descriptor::Table(created)) = snapshot.catalog.relation(&table.name.schema, &table.name.name)
@@ -80,7 +80,6 @@ impl Session {
             on_conflict: None,
             returning: None,
         };
-        let _ = plan;
         let plan = Plan {
             fingerprint: 0,
             statement: planner::plan::Statement::Nothing { tag: "" },
@@ -89,7 +88,7 @@ impl Session {
             work: super::prepared::Work::Statement,
             snapshot,
         };
-        self.insert_from_query(&plan, &insert, eval, &[]).await.map(|written| written.count)
+        self.insert_from_query(&plan, &insert, eval, params).await.map(|written| written.count)
     }
 
     /// UPDATE with FROM or subqueries.

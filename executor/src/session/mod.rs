@@ -19,6 +19,7 @@ mod prepared;
 mod settings;
 mod statements;
 mod tag;
+mod temporary;
 mod transaction;
 
 pub use cancel::CancelHandle;

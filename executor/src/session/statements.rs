@@ -13,7 +13,7 @@ use super::{Block, CommandTag, Outcome, RowStream, Session, control::level_name,
 
 impl Session {
     /// SET, SHOW, RESET, DISCARD, DEALLOCATE and CLOSE; `None` for any other statement.
-    pub(super) fn run_setting(&mut self, statement: &Statement) -> SqlResult<Option<Outcome>> {
+    pub(super) async fn run_setting(&mut self, statement: &Statement) -> SqlResult<Option<Outcome>> {
         let tag = match statement {
             Statement::Set { name, value, local } => self.set(name, value.as_deref(), *local)?,
             Statement::Show(name) => return self.show(name).map(Some),
@@ -36,7 +36,7 @@ impl Session {
                 self.drop_statement(name);
                 "DEALLOCATE"
             }
-            Statement::Discard(what) => self.discard(what)?,
+            Statement::Discard(what) => self.discard(what).await?,
             Statement::CloseCursor(name) => {
                 return self.close_cursor(name.as_deref()).map(|tag| Some(Outcome::Command(tag)));
             }
@@ -115,7 +115,7 @@ impl Session {
         Ok(Outcome::Rows { fields: Arc::from([text(&name)]), rows })
     }
 
-    fn discard(&mut self, what: &str) -> SqlResult<&'static str> {
+    async fn discard(&mut self, what: &str) -> SqlResult<&'static str> {
         match what {
             "ALL" => {
                 if self.block != Block::None {
@@ -127,6 +127,7 @@ impl Session {
                 self.host.settings.lock().reset_all();
                 self.settings_changed();
                 self.host.forget_sequences();
+                self.drop_temporary(false).await?;
                 Ok("DISCARD ALL")
             }
             "SEQUENCES" => {
@@ -134,7 +135,10 @@ impl Session {
                 Ok("DISCARD SEQUENCES")
             }
             "PLANS" => Ok("DISCARD PLANS"),
-            _ => Ok("DISCARD TEMP"),
+            _ => {
+                self.drop_temporary(false).await?;
+                Ok("DISCARD TEMP")
+            }
         }
     }
 

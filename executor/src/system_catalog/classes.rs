@@ -1,7 +1,7 @@
 //! Relations: `pg_class` and `pg_index`.
 
 use planner::system_catalog::virtual_tables;
-use schema::{ConstraintKind, Datum, Descriptor, IndexDescriptor, Oid, TableDescriptor};
+use schema::{ConstraintKind, Datum, Descriptor, IndexDescriptor, Oid, TableDescriptor, functions::TEMP_SCHEMA_PREFIX};
 use sharddb_planner as planner;
 use sharddb_schema as schema;
 
@@ -15,13 +15,14 @@ const BTREE: Oid = Oid(403);
 pub(super) fn fill(source: &Source<'_>, rows: &mut Rows) {
     for object in source.catalog.objects() {
         match object {
-            Descriptor::Table(table) => add_table(table, rows),
+            Descriptor::Table(table) => add_table(table, persistence(source, table.schema), rows),
             Descriptor::View(view) => {
-                add(rows, (view.oid, &view.name, view.schema, view.owner), 'v', view.columns.len(), Oid::INVALID);
+                let kind = ('v', persistence(source, view.schema));
+                add(rows, (view.oid, &view.name, view.schema, view.owner), kind, view.columns.len(), Oid::INVALID);
             }
             Descriptor::Sequence(sequence) => {
                 let names = (sequence.oid, sequence.name.as_str(), sequence.schema, sequence.owner);
-                add(rows, names, 'S', 3, Oid::INVALID);
+                add(rows, names, ('S', persistence(source, sequence.schema)), 3, Oid::INVALID);
             }
             Descriptor::Database(_) | Descriptor::Schema(_) | Descriptor::Role(_) => {}
         }
@@ -34,13 +35,19 @@ pub(super) fn fill(source: &Source<'_>, rows: &mut Rows) {
         };
         let kind = if table.schema == "information_schema" { 'v' } else { 'r' };
         let names = (table.oid, table.name, schema, catalog::BOOTSTRAP_ROLE);
-        add(rows, names, kind, table.columns.len(), if kind == 'r' { HEAP } else { Oid::INVALID });
+        add(rows, names, (kind, code('p')), table.columns.len(), if kind == 'r' { HEAP } else { Oid::INVALID });
     }
 }
 
 type Names<'n> = (Oid, &'n str, Oid, Oid);
 
-fn add(rows: &mut Rows, (relation, relname, schema, owner): Names<'_>, kind: char, columns: usize, method: Oid) {
+fn add(
+    rows: &mut Rows,
+    (relation, relname, schema, owner): Names<'_>,
+    (kind, persistence): (char, Datum),
+    columns: usize,
+    method: Oid,
+) {
     rows.add([
         ("oid", oid(relation)),
         ("relname", name(relname)),
@@ -49,7 +56,7 @@ fn add(rows: &mut Rows, (relation, relname, schema, owner): Names<'_>, kind: cha
         ("relam", oid(method)),
         ("relfilenode", oid(relation)),
         ("reltuples", Datum::Float4(-1.0)),
-        ("relpersistence", code('p')),
+        ("relpersistence", persistence),
         ("relkind", code(kind)),
         ("relnatts", Datum::Int2(i16::try_from(columns).unwrap_or(i16::MAX))),
         ("relispopulated", Datum::Bool(true)),
@@ -58,7 +65,13 @@ fn add(rows: &mut Rows, (relation, relname, schema, owner): Names<'_>, kind: cha
     ]);
 }
 
-fn add_table(table: &TableDescriptor, rows: &mut Rows) {
+/// `t` for what is in a session's schema of temporary relations.
+fn persistence(source: &Source<'_>, schema: Oid) -> Datum {
+    let name = source.catalog.schema_name(schema).unwrap_or_default();
+    code(if name.starts_with(TEMP_SCHEMA_PREFIX) { 't' } else { 'p' })
+}
+
+fn add_table(table: &TableDescriptor, persistence: Datum, rows: &mut Rows) {
     let checks = table.constraints.iter().filter(|found| matches!(found.kind, ConstraintKind::Check { .. })).count();
     let foreign = table.constraints.iter().any(|found| matches!(found.kind, ConstraintKind::ForeignKey { .. }));
     let has_indexes = table.indexes.len() > 1 || !table.has_hidden_row_id();
@@ -75,7 +88,7 @@ fn add_table(table: &TableDescriptor, rows: &mut Rows) {
         ("relpages", Datum::Int4(pages)),
         ("reltuples", Datum::Float4(tuples)),
         ("relhasindex", Datum::Bool(has_indexes)),
-        ("relpersistence", code('p')),
+        ("relpersistence", persistence.clone()),
         ("relkind", code('r')),
         ("relnatts", Datum::Int2(i16::try_from(table.columns.len()).unwrap_or(i16::MAX))),
         ("relchecks", Datum::Int2(i16::try_from(checks).unwrap_or(i16::MAX))),
@@ -92,7 +105,7 @@ fn add_table(table: &TableDescriptor, rows: &mut Rows) {
             ("relowner", oid(table.owner)),
             ("relam", oid(BTREE)),
             ("relfilenode", oid(index.oid)),
-            ("relpersistence", code('p')),
+            ("relpersistence", persistence.clone()),
             ("relkind", code('i')),
             ("relnatts", Datum::Int2(i16::try_from(index.columns.len()).unwrap_or(i16::MAX))),
             ("relispopulated", Datum::Bool(true)),

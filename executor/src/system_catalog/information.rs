@@ -37,7 +37,11 @@ fn yes_no(yes: bool) -> Datum {
 fn tables(source: &Source<'_>, rows: &mut Rows) {
     for object in source.catalog.objects() {
         let (schema, relation, kind) = match object {
-            Descriptor::Table(table) => (table.schema, &table.name, "BASE TABLE"),
+            Descriptor::Table(table) => {
+                let schema = source.catalog.schema_name(table.schema).unwrap_or_default();
+                let temporary = schema.starts_with(schema::functions::TEMP_SCHEMA_PREFIX);
+                (table.schema, &table.name, if temporary { "LOCAL TEMPORARY" } else { "BASE TABLE" })
+            }
             Descriptor::View(view) => (view.schema, &view.name, "VIEW"),
             _ => continue,
         };
@@ -46,7 +50,7 @@ fn tables(source: &Source<'_>, rows: &mut Rows) {
             ("table_schema", schema_name(source, schema)),
             ("table_name", name(relation)),
             ("table_type", Datum::text(kind)),
-            ("is_insertable_into", yes_no(kind == "BASE TABLE")),
+            ("is_insertable_into", yes_no(kind != "VIEW")),
             ("is_typed", yes_no(false)),
         ]);
     }

@@ -220,7 +220,10 @@ impl Binder<'_> {
             return source(relation, fields, ScopeTable::plain(&name.name), alias, parent);
         }
         let table = match self.find_relation(name) {
-            Some(names::Relation::Object(Descriptor::Table(table))) => table.clone(),
+            Some(names::Relation::Object(Descriptor::Table(table))) => {
+                self.check_own(table)?;
+                table.clone()
+            }
             Some(names::Relation::Object(Descriptor::View(view))) => {
                 let view = view.clone();
                 return self.view(&view, alias, parent);

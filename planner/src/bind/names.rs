@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proto::{SqlError, SqlResult, SqlState};
-use schema::{Descriptor, Oid, TableDescriptor};
+use schema::{Descriptor, Oid, TableDescriptor, functions::TEMP_SCHEMA_PREFIX};
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 use sqlparser::{ast, tokenizer::Span};
@@ -13,9 +13,6 @@ use crate::{
     plan::QualifiedName,
     system_catalog::{VirtualTable, virtual_table},
 };
-
-/// Schema that every search path begins with when it does not name it.
-const SYSTEM_SCHEMA: &str = "pg_catalog";
 
 /// What a relation's name stands for.
 pub(super) enum Relation<'a> {
@@ -62,7 +59,10 @@ impl Binder<'_> {
             return Err(self.at(span, SqlError::new(SqlState::SyntaxError, message)));
         }
         let name = parts.pop().unwrap_or_default();
-        let schema = parts.pop();
+        let schema = match parts.pop() {
+            Some(schema) if schema == "pg_temp" => Some(self.eval_context().temp_schema()),
+            schema => schema,
+        };
         if let Some(database) = parts.pop()
             && database != *self.eval_context().database
         {
@@ -78,10 +78,8 @@ impl Binder<'_> {
         match &name.schema {
             Some(schema) => self.relation_in(schema, &name.name),
             None => {
-                let path = &self.eval_context().search_path;
-                let implicit = (!path.iter().any(|schema| schema == SYSTEM_SCHEMA)).then_some(SYSTEM_SCHEMA);
-                let schemas = implicit.into_iter().chain(path.iter().map(String::as_str));
-                schemas.into_iter().find_map(|schema| self.relation_in(schema, &name.name))
+                let path = self.eval_context().relation_path();
+                path.iter().find_map(|schema| self.relation_in(schema, &name.name))
             }
         }
     }
@@ -96,7 +94,10 @@ impl Binder<'_> {
     /// The table of a name, to be written to or changed.
     pub(super) fn table(&self, name: &Name) -> SqlResult<Arc<TableDescriptor>> {
         match self.find_relation(name) {
-            Some(Relation::Object(Descriptor::Table(table))) => Ok(table.clone()),
+            Some(Relation::Object(Descriptor::Table(table))) => {
+                self.check_own(table)?;
+                Ok(table.clone())
+            }
             Some(Relation::Object(Descriptor::View(_))) => {
                 Err(SqlError::new(SqlState::WrongObjectType, format!("\"{}\" is not a table", name.name))
                     .with_detail("This operation is not supported for views."))
@@ -110,6 +111,27 @@ impl Binder<'_> {
             }
             None => Err(self.unknown_relation(name)),
         }
+    }
+
+    /// Temporary tables belong to the session that made them.
+    pub(super) fn check_own(&self, table: &TableDescriptor) -> SqlResult<()> {
+        let schema = self.catalog().schema_name(table.schema).unwrap_or_default();
+        if !schema.starts_with(TEMP_SCHEMA_PREFIX) || schema == self.eval_context().temp_schema() {
+            return Ok(());
+        }
+        let message = "cannot access temporary tables of other sessions";
+        Err(SqlError::new(SqlState::FeatureNotSupported, message))
+    }
+
+    /// Whether a relation is a temporary one of this session.
+    pub(super) fn is_temporary(&self, relation: Oid) -> bool {
+        let schema = match self.catalog().get(relation) {
+            Some(Descriptor::Table(table)) => table.schema,
+            Some(Descriptor::View(view)) => view.schema,
+            Some(Descriptor::Sequence(sequence)) => sequence.schema,
+            _ => return false,
+        };
+        self.catalog().schema_name(schema) == Some(self.eval_context().temp_schema().as_str())
     }
 
     /// 42P01, or 3F000 when even the schema does not exist and PostgreSQL would say so.
@@ -127,6 +149,16 @@ impl Binder<'_> {
         Ok(QualifiedName { schema, name: name.name.clone() })
     }
 
+    /// Where a new temporary object of this name goes.
+    pub(super) fn new_temporary_name(&self, name: &Name) -> SqlResult<QualifiedName> {
+        let schema = self.eval_context().temp_schema();
+        if name.schema.as_ref().is_some_and(|given| *given != schema) {
+            let message = "cannot create temporary relation in non-temporary schema";
+            return Err(SqlError::new(SqlState::InvalidTableDefinition, message));
+        }
+        Ok(QualifiedName { schema, name: name.name.clone() })
+    }
+
     fn creation_schema(&self) -> SqlResult<String> {
         let path = &self.eval_context().search_path;
         path.first()
@@ -140,12 +172,12 @@ impl Binder<'_> {
         if let Some(schema) = &name.schema {
             return Ok(QualifiedName { schema: schema.clone(), name: name.name.clone() });
         }
-        let path = self.eval_context().search_path.iter();
+        let path = self.eval_context().relation_path();
         let holds = |schema: &&String| {
             self.catalog().relation(schema, &name.name).is_some()
                 || self.catalog().index_owner(schema, &name.name).is_some()
         };
-        let schema = path.clone().find(holds).or_else(|| path.clone().next()).cloned();
+        let schema = path.iter().find(holds).or_else(|| self.eval_context().search_path.first()).cloned();
         Ok(QualifiedName { schema: schema.unwrap_or_else(|| "public".to_owned()), name: name.name.clone() })
     }
 
@@ -155,8 +187,8 @@ impl Binder<'_> {
             Some(Relation::Object(object)) => Some(object.oid()),
             Some(Relation::Virtual(table)) => Some(table.oid),
             None => {
-                let path = self.eval_context().search_path.iter();
-                let schemas: Vec<&String> = name.schema.iter().chain(path).collect();
+                let path = self.eval_context().relation_path();
+                let schemas: Vec<&String> = name.schema.iter().chain(&path).collect();
                 schemas.into_iter().find_map(|schema| {
                     let owner = self.catalog().index_owner(schema, &name.name)?;
                     owner.indexes.iter().find(|index| index.name == name.name).map(|index| index.oid)

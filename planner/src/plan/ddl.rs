@@ -57,6 +57,7 @@ pub enum Ddl {
         text: String,
         or_replace: bool,
         depends_on: Vec<Oid>,
+        becomes_temporary: bool,
     },
     /// CREATE SEQUENCE.
     CreateSequence { name: QualifiedName, options: SequenceOptions, if_not_exists: bool },
@@ -95,6 +96,20 @@ pub struct CreateTable {
     pub shard_by_hash: Option<bool>,
     /// WITH (shard_key = 'a, b').
     pub shard_key: Vec<String>,
+    /// What a commit does to a temporary table.
+    pub on_commit: OnCommit,
+}
+
+/// ON COMMIT of a temporary table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnCommit {
+    /// PRESERVE ROWS.
+    #[default]
+    PreserveRows,
+    /// DELETE ROWS.
+    DeleteRows,
+    /// DROP.
+    Drop,
 }
 
 /// A column of CREATE TABLE or ADD COLUMN.

@@ -73,6 +73,24 @@ pub struct EvalContext {
     pub host: Option<std::sync::Arc<dyn Host>>,
 }
 
+impl EvalContext {
+    /// Name of the schema that holds the session's temporary relations, once it has any.
+    pub fn temp_schema(&self) -> String {
+        format!("{TEMP_SCHEMA_PREFIX}{}", self.backend_pid)
+    }
+
+    /// Schemas in which a relation's bare name is looked for: temporary relations and system catalogs come first unless
+    /// the search path gives them another place.
+    pub fn relation_path(&self) -> Vec<String> {
+        let implicit = [self.temp_schema(), "pg_catalog".to_owned()].into_iter();
+        let implicit = implicit.filter(|schema| !self.search_path.contains(schema));
+        implicit.chain(self.search_path.iter().cloned()).collect()
+    }
+}
+
+/// What names of schemas with temporary relations begin with; the session's number follows.
+pub const TEMP_SCHEMA_PREFIX: &str = "pg_temp_";
+
 /// What functions ask of the session that runs them.
 pub trait Host: Send + Sync + std::fmt::Debug {
     /// The catalog as the running statement sees it.

@@ -5,10 +5,10 @@ use sharddb_proto as proto;
 use sqlparser::ast;
 
 use super::{
-    super::{Binder, fold},
+    super::{Binder, fold, names::Name},
     options::table_options,
 };
-use crate::plan::{ColumnDefinition, CreateTable, Ddl, Query};
+use crate::plan::{ColumnDefinition, CreateTable, Ddl, OnCommit, QualifiedName, Query};
 
 impl Binder<'_> {
     pub(super) fn create_table(&mut self, create: &ast::CreateTable) -> SqlResult<Ddl> {
@@ -16,13 +16,14 @@ impl Binder<'_> {
         let name = self.object_name(&create.name)?;
         let options = table_options(&create.table_options)?;
         let mut table = CreateTable {
-            name: self.new_name(&name)?,
+            name: self.new_table_name(&name, create.temporary)?,
             if_not_exists: create.if_not_exists,
             columns: Vec::with_capacity(create.columns.len()),
             constraints: Vec::new(),
             shards: options.shards,
             shard_by_hash: options.shard_by_hash,
             shard_key: options.shard_key,
+            on_commit: self.on_commit(create.on_commit.as_ref(), &name, create.temporary)?,
         };
         if let Some(query) = &create.query {
             let query = self.query(query, None)?;
@@ -48,9 +49,6 @@ impl Binder<'_> {
     /// `SELECT … INTO table`
     pub(in crate::bind) fn select_into(&mut self, query: &ast::Query, select: &ast::Select) -> SqlResult<Ddl> {
         let Some(into) = &select.into else { return Err(SqlError::unsupported("SELECT INTO")) };
-        if into.temporary {
-            return Err(SqlError::unsupported("temporary relations"));
-        }
         let name = self.object_name(&into.name)?;
         let mut plain = query.clone();
         if let ast::SetExpr::Select(select) = &mut *plain.body {
@@ -58,15 +56,33 @@ impl Binder<'_> {
         }
         let query = self.query(&plain, None)?;
         let table = CreateTable {
-            name: self.new_name(&name)?,
+            name: self.new_table_name(&name, into.temporary)?,
             if_not_exists: false,
             columns: columns_of_query(&query, &[])?,
             constraints: Vec::new(),
             shards: None,
             shard_by_hash: None,
             shard_key: Vec::new(),
+            on_commit: OnCommit::PreserveRows,
         };
         Ok(Ddl::CreateTableAs { table: Box::new(table), query: Box::new(query), with_data: true })
+    }
+
+    fn new_table_name(&self, name: &Name, temporary: bool) -> SqlResult<QualifiedName> {
+        if temporary { self.new_temporary_name(name) } else { self.new_name(name) }
+    }
+
+    fn on_commit(&self, clause: Option<&ast::OnCommit>, name: &Name, temporary: bool) -> SqlResult<OnCommit> {
+        let temporary = temporary || name.schema.as_ref() == Some(&self.eval_context().temp_schema());
+        if clause.is_some() && !temporary {
+            let message = "ON COMMIT can only be used on temporary tables";
+            return Err(SqlError::new(SqlState::InvalidTableDefinition, message));
+        }
+        Ok(match clause {
+            None | Some(ast::OnCommit::PreserveRows) => OnCommit::PreserveRows,
+            Some(ast::OnCommit::DeleteRows) => OnCommit::DeleteRows,
+            Some(ast::OnCommit::Drop) => OnCommit::Drop,
+        })
     }
 }
 
@@ -97,12 +113,10 @@ fn columns_of_query(query: &Query, names: &[String]) -> SqlResult<Vec<ColumnDefi
 
 fn refuse_unsupported(create: &ast::CreateTable) -> SqlResult<()> {
     let unsupported = [
-        (create.temporary, "temporary relations"),
         (create.external || create.dynamic || create.iceberg, "external tables"),
         (create.like.is_some(), "CREATE TABLE … LIKE"),
         (create.inherits.is_some(), "table inheritance"),
         (create.partition_of.is_some() || create.partition_by.is_some(), "declarative partitioning"),
-        (create.on_commit.is_some(), "ON COMMIT"),
     ];
     if let Some((_, what)) = unsupported.iter().find(|(given, _)| *given) {
         return Err(SqlError::unsupported(what));

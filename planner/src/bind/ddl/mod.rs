@@ -55,7 +55,7 @@ impl Binder<'_> {
             Command::CreateSequence(create) => {
                 let name = self.name_of_parts(create.name.clone(), Span::empty())?;
                 Ddl::CreateSequence {
-                    name: self.new_name(&name)?,
+                    name: if create.temporary { self.new_temporary_name(&name)? } else { self.new_name(&name)? },
                     options: self.sequence_options(&create.options)?,
                     if_not_exists: create.if_not_exists,
                 }

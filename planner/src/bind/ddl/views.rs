@@ -13,7 +13,6 @@ impl Binder<'_> {
     pub(super) fn create_view(&mut self, create: &ast::CreateView) -> SqlResult<Ddl> {
         let unsupported = [
             (create.materialized, "materialized views"),
-            (create.temporary, "temporary relations"),
             (create.if_not_exists, "CREATE VIEW IF NOT EXISTS"),
             (!matches!(create.options, ast::CreateTableOptions::None), "options of views"),
         ];
@@ -30,8 +29,14 @@ impl Binder<'_> {
         depends_on.sort_unstable();
         depends_on.dedup();
         let columns = view_columns(create, &query)?;
+        let becomes_temporary = !create.temporary && depends_on.iter().any(|relation| self.is_temporary(*relation));
+        let new_name = match create.temporary || becomes_temporary {
+            true => self.new_temporary_name(&name)?,
+            false => self.new_name(&name)?,
+        };
         Ok(Ddl::CreateView {
-            name: self.new_name(&name)?,
+            name: new_name,
+            becomes_temporary,
             columns,
             text: self.view_text(&create.query, &query)?,
             query: Box::new(query),

@@ -178,9 +178,6 @@ fn define(cursor: &mut Cursor<'_>) -> SqlResult<Option<Command>> {
     if let Some(command) = sequences::read(cursor)? {
         return Ok(Some(command));
     }
-    if cursor.looking_at(&["create", "temporary"]) || cursor.looking_at(&["create", "temp"]) {
-        return Err(SqlError::unsupported("temporary relations"));
-    }
     if cursor.looking_at(&["create", "unlogged"]) {
         return Err(SqlError::unsupported("UNLOGGED tables"));
     }

@@ -13,6 +13,7 @@ use super::{
 #[derive(Clone, Debug)]
 pub(crate) struct CreateSequence {
     pub(crate) name: RelationName,
+    pub(crate) temporary: bool,
     pub(crate) if_not_exists: bool,
     pub(crate) options: RawSequenceOptions,
 }
@@ -41,11 +42,12 @@ pub(crate) struct RawSequenceOptions {
 }
 
 pub(super) fn read(cursor: &mut Cursor<'_>) -> SqlResult<Option<Command>> {
-    if cursor.take_all(&["create", "sequence"]) {
+    let temporary = ["temp", "temporary"].iter().any(|word| cursor.take_all(&["create", word, "sequence"]));
+    if temporary || cursor.take_all(&["create", "sequence"]) {
         let if_not_exists = cursor.take_if_not_exists();
         let name = cursor.qualified_name()?;
         let options = options(cursor)?;
-        return Ok(Some(Command::CreateSequence(Box::new(CreateSequence { name, if_not_exists, options }))));
+        return Ok(Some(Command::CreateSequence(Box::new(CreateSequence { name, temporary, if_not_exists, options }))));
     }
     let mut ahead = Cursor::new(cursor.rest(), cursor.positions);
     if !ahead.take_all(&["alter", "sequence"]) {

@@ -69,13 +69,8 @@ pub(super) fn relation(env: &EvalContext, text: &str) -> SqlResult<Option<Oid>> 
     let host = super::host(env)?;
     let catalog = host.catalog();
     Ok(match &parts(text)?[..] {
-        [name] => {
-            let mut path: Vec<&str> = env.search_path.iter().map(String::as_str).collect();
-            if !path.contains(&"pg_catalog") {
-                path.insert(0, "pg_catalog");
-            }
-            path.into_iter().find_map(|schema| relation_in(host, &catalog, schema, name))
-        }
+        [name] => env.relation_path().iter().find_map(|schema| relation_in(host, &catalog, schema, name)),
+        [schema, name] if schema == "pg_temp" => relation_in(host, &catalog, &env.temp_schema(), name),
         [schema, name] | [_, schema, name] => relation_in(host, &catalog, schema, name),
         _ => return Err(SqlError::new(SqlState::SyntaxError, "improper relation name (too many dotted names)")),
     })

@@ -40,6 +40,11 @@ fn current_schemas(env: &EvalContext, implicit: bool) -> Datum {
     if implicit && !env.search_path.iter().any(|schema| schema == "pg_catalog") {
         schemas.insert(0, Datum::text("pg_catalog"));
     }
+    let temp = env.temp_schema();
+    let has_temp = env.host.as_deref().is_some_and(|host| host.catalog().schema(&temp).is_some());
+    if implicit && has_temp && !env.search_path.contains(&temp) {
+        schemas.insert(0, Datum::text(temp));
+    }
     Datum::Array(Arc::new(list(N, schemas)))
 }
 
@@ -105,7 +110,12 @@ pub(in crate::functions) static SESSION: &[Function] = &[
     function("pg_postmaster_start_time", &[], Oid::TIMESTAMPTZ, no_rows).lenient().stable(),
     function("pg_conf_load_time", &[], Oid::TIMESTAMPTZ, no_rows).lenient().stable(),
     function("pg_trigger_depth", &[], Oid::INT4, |_, _| Ok(Datum::Int4(0))).stable(),
-    function("pg_my_temp_schema", &[], Oid::OID, |_, _| Ok(Datum::Oid(0))).stable(),
+    function("pg_my_temp_schema", &[], Oid::OID, |env, _| {
+        let catalog = env.host.as_deref().map(|host| host.catalog());
+        let schema = catalog.and_then(|catalog| catalog.schema(&env.temp_schema()).map(|schema| schema.oid.0));
+        Ok(Datum::Oid(schema.unwrap_or(0)))
+    })
+    .stable(),
     function("pg_is_in_recovery", &[], Oid::BOOL, |_, _| Ok(Datum::Bool(false))).volatile(),
     function("pg_is_wal_replay_paused", &[], Oid::BOOL, |_, _| Ok(Datum::Bool(false))).volatile(),
     function("pg_jit_available", &[], Oid::BOOL, |_, _| Ok(Datum::Bool(false))).volatile(),

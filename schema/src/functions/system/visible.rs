@@ -33,7 +33,10 @@ macro_rules! always {
         function("pg_encoding_max_length", &[Oid::INT4], Oid::INT4, |_, args| {
             one(args, |encoding: i32| (encoding == UTF8).then_some(4))
         }),
-        function("pg_is_other_temp_schema", &[O], B, |_, _| Ok(Datum::Bool(false))).stable(),
+        function("pg_is_other_temp_schema", &[O], B, |env, args| {
+            one(args, |oid: ObjectId| temp_schema(env, oid.0).is_some_and(|schema| schema != env.temp_schema()))
+        })
+        .stable(),
         function("row_security_active", &[O], B, |_, _| Ok(Datum::Bool(false))).stable(),
         function("row_security_active", &[T], B, |_, _| Ok(Datum::Bool(false))).stable(),
         function("pg_relation_is_updatable", &[Oid::REGCLASS, B], Oid::INT4, |env, args| {
@@ -49,6 +52,13 @@ macro_rules! always {
         function("pg_relation_is_publishable", &[Oid::REGCLASS], B, |_, _| Ok(Datum::Bool(false))).stable(),
         $(function($name, &[O], B, |_, _| Ok(Datum::Bool(true))).stable(),)*
     ] };
+}
+
+/// Name of the schema with this OID if it holds temporary relations.
+fn temp_schema(env: &EvalContext, oid: u32) -> Option<String> {
+    let catalog = env.host.as_deref()?.catalog();
+    let name = catalog.schema_name(Oid(oid))?;
+    name.starts_with(crate::functions::TEMP_SCHEMA_PREFIX).then(|| name.to_owned())
 }
 
 /// PostgreSQL's number of the encoding UTF8, the only one here.

@@ -2,8 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::server::{Server, completed, done, state, status};
-use crate::raw::{Answer, Raw, message, startup, text};
+use super::server::{Server, completed, done, state, status, value};
+use crate::{
+    process::Process,
+    raw::{Answer, Raw, message, startup, text},
+};
 
 const CANCEL: u32 = (1234 << 16) | 5678;
 
@@ -126,4 +129,36 @@ fn a_session_can_end_another() {
     done(&raw.query("begin"));
     done(&server.session().query(&format!("select pg_terminate_backend({pid})")));
     assert_eq!(raw.until_end()[0].error(), ("FATAL".to_owned(), "57P01".to_owned()));
+}
+
+#[test]
+fn temporary_tables_end_with_their_session() {
+    let server = Server::start();
+    let mut raw = server.session();
+    done(&raw.query("create temp table mine (a int4); insert into mine values (1)"));
+    let left = "select count(*) from pg_class where relname = 'mine'";
+    let mut other = server.session();
+    assert_eq!(value(&other.query(left)).as_deref(), Some("1"));
+    assert_eq!(state(&other.query("select * from mine")), "42P01");
+    let schema = value(&other.query("select relnamespace::regnamespace::text from pg_class where relname = 'mine'"));
+    let foreign = format!("select * from {}.mine", schema.expect("a schema"));
+    if !server.is_oracle() {
+        assert_eq!(state(&other.query(&foreign)), "0A000");
+    }
+    drop(raw);
+    while value(&other.query(left)).as_deref() != Some("0") {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn temporary_tables_of_killed_sessions_are_gone_after_the_restart() {
+    let process = Process::start();
+    let mut raw = Raw::session(process.sql);
+    done(&raw.query("create temp table mine (a int4); insert into mine values (1)"));
+    process.signal("KILL");
+    let (_, directory) = process.wait();
+    let process = Process::start_with(directory, &[]);
+    let answers = Raw::session(process.sql).query("select count(*) from pg_namespace where nspname like 'pg_temp%'");
+    assert_eq!(value(&answers).as_deref(), Some("0"));
 }
