@@ -305,6 +305,10 @@ impl Binder<'_> {
         match distinct {
             None | Some(ast::Distinct::All) => Ok(Distinct::No),
             Some(ast::Distinct::Distinct) => {
+                if items.is_empty() {
+                    let message = "SELECT DISTINCT must have at least one column";
+                    return Err(SqlError::new(SqlState::SyntaxError, message));
+                }
                 if items.len() > visible {
                     let message = "for SELECT DISTINCT, ORDER BY expressions must appear in select list";
                     return Err(SqlError::new(SqlState::InvalidColumnReference, message));

@@ -29,7 +29,7 @@ use crate::general::{
     context::failed,
     explain::{Note, deparse, deparse_aggregate},
     expr::{is_immutable, sql_type},
-    ir::{Aggregate, Node, Rel},
+    ir::{Aggregate, Node, Rel, constant},
     lower::expr::{equal_as_they_are, literal},
     operators::{Dedup, OperatorExec},
 };
@@ -151,6 +151,12 @@ impl Lower<'_> {
 
     /// DISTINCT without keys groups by all columns, unless its rows come in order: then the first of each stays in place.
     pub(super) fn distinct(&self, input: &Rel, on: &[Expr], scope: &Scope) -> SqlResult<Lowered> {
+        if on.is_empty() && input.arity() == 0 {
+            // All rows are the same.
+            let one = constant(Datum::Int8(1), SqlType::new(Oid::INT8));
+            let node = Node::Limit { input: Box::new(input.clone()), limit: Some(one), offset: None, ties: None };
+            return self.rel(&Rel::new(node, Vec::new()), scope);
+        }
         if on.is_empty() && !is_ordered(input) {
             let lowered = self.rel(input, scope)?;
             let groups = input.all_columns();

@@ -13,6 +13,7 @@ use super::{
         visit,
     },
     operator::is_row,
+    ordered_set::is_ordered_set,
 };
 use crate::plan::{AggregateCall, Expr, Field};
 
@@ -53,10 +54,29 @@ impl Binder<'_> {
             },
         };
         if let Some(over) = &call.over {
+            if !call.within_group.is_empty() {
+                let message = format!("OVER is not supported for ordered-set aggregate {name}");
+                return Err(SqlError::new(SqlState::FeatureNotSupported, message));
+            }
             return self.window_call(&name, call, over, scope);
         }
         if !call.within_group.is_empty() {
-            return Err(SqlError::unsupported("ordered-set aggregates (WITHIN GROUP)"));
+            if args.distinct {
+                return Err(SqlError::new(SqlState::SyntaxError, "cannot use DISTINCT with WITHIN GROUP"));
+            }
+            if !args.order_by.is_empty() {
+                return Err(SqlError::new(
+                    SqlState::SyntaxError,
+                    "cannot use multiple ORDER BY clauses with WITHIN GROUP",
+                ));
+            }
+            return self.ordered_set(&name, &args.exprs, &call.within_group, call.filter.as_deref(), scope);
+        }
+        if is_ordered_set(&name) {
+            let args = self.exprs(args.exprs, scope)?;
+            functions::resolve_ordered_set(&name, &args.iter().map(Expr::sql_type).collect::<Vec<_>>(), &[])?;
+            let message = format!("WITHIN GROUP is required for ordered-set aggregate {name}");
+            return Err(SqlError::new(SqlState::WrongObjectType, message));
         }
         if functions::is_aggregate(&name) {
             return self.aggregate(&name, &args, call.filter.as_deref(), scope);
@@ -184,6 +204,16 @@ impl Binder<'_> {
         filter: Option<&ast::Expr>,
         scope: &Scope<'_>,
     ) -> SqlResult<Expr> {
+        let call = self.in_aggregate(scope, |binder| binder.aggregate_call(name, args, filter, scope))?;
+        Ok(self.collect_aggregate(call, scope))
+    }
+
+    /// Binds the inside of an aggregate call, at a place where there may be one.
+    pub(super) fn in_aggregate<T>(
+        &mut self,
+        scope: &Scope<'_>,
+        bind: impl FnOnce(&mut Self) -> SqlResult<T>,
+    ) -> SqlResult<T> {
         match scope.clause.get() {
             Clause::SelectList | Clause::Having | Clause::OrderBy | Clause::DistinctOn | Clause::WindowDefinition => {}
             Clause::AggregateArgument => {
@@ -195,9 +225,13 @@ impl Binder<'_> {
             }
         }
         let before = scope.clause.replace(Clause::AggregateArgument);
-        let call = self.aggregate_call(name, args, filter, scope);
+        let bound = bind(self);
         scope.clause.set(before);
-        let call = call?;
+        bound
+    }
+
+    /// The column of an aggregate call; equal calls share one.
+    pub(super) fn collect_aggregate(&mut self, call: AggregateCall, scope: &Scope<'_>) -> Expr {
         let sql_type = call.sql_type;
         let mut calls = scope.calls.borrow_mut();
         let number = match calls.aggregates.iter().position(|known| same::aggregate(known, &call)) {
@@ -207,7 +241,7 @@ impl Binder<'_> {
                 calls.aggregates.len() - 1
             }
         };
-        Ok(CallKind::Aggregate.column(number, sql_type))
+        CallKind::Aggregate.column(number, sql_type)
     }
 
     fn aggregate_call(

@@ -6,6 +6,7 @@ mod columns;
 mod literal;
 mod naming;
 mod operator;
+mod ordered_set;
 mod predicate;
 mod special;
 mod subquery;
