@@ -14,7 +14,8 @@ use sharddb_proto as proto;
 use sharddb_schema as schema;
 
 use crate::{
-    General, GeneralOptions, catalog, ddl::temporary::drop_left_behind, plan_cache::PlanCache, sequence::Sequences,
+    General, GeneralOptions, activity::Sessions, catalog, ddl::temporary::drop_left_behind, plan_cache::PlanCache,
+    sequence::Sequences, session::micros_now,
 };
 
 /// How an engine is set up.
@@ -41,6 +42,9 @@ struct Inner {
     /// Object ids taken from meta and not used yet: next and end.
     object_ids: tokio::sync::Mutex<(u64, u64)>,
     signals: OnceLock<Box<Signals>>,
+    sessions: Arc<Sessions>,
+    /// When the process began: microseconds since 1970.
+    began: i64,
     /// Transactions committed, and those rolled back or refused at their commit.
     ended: (AtomicU64, AtomicU64),
 }
@@ -61,8 +65,9 @@ impl Engine {
         catalog::bootstrap(&client, options.owner.as_deref()).await?;
         let catalog = catalog::Cache::open(client.clone()).await?;
         let general = Arc::new(General::new(client.clone(), fragments, &options.general)?);
-        let (plans, sequences, object_ids, signals, ended) = Default::default();
-        let inner = Inner { client, catalog, general, plans, sequences, object_ids, signals, ended };
+        let (plans, sequences, object_ids, signals, sessions, ended) = Default::default();
+        let began = micros_now();
+        let inner = Inner { client, catalog, general, plans, sequences, object_ids, signals, sessions, began, ended };
         let engine = Self { inner: Arc::new(inner) };
         drop_left_behind(&engine).await?;
         Ok(engine)
@@ -86,6 +91,16 @@ impl Engine {
     /// Transactions rolled back since the start.
     pub fn rollbacks(&self) -> u64 {
         self.inner.ended.1.load(Ordering::Relaxed)
+    }
+
+    /// Who is connected.
+    pub(crate) fn sessions(&self) -> &Arc<Sessions> {
+        &self.inner.sessions
+    }
+
+    /// When the process began: microseconds since 1970.
+    pub(crate) fn began(&self) -> i64 {
+        self.inner.began
     }
 
     pub(crate) fn count_commit(&self) {

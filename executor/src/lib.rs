@@ -14,6 +14,7 @@
 #![allow(clippy::disallowed_methods, reason = "sessions tell the time; nothing here is applied by a state machine")]
 
 mod access;
+mod activity;
 mod bind;
 mod catalog;
 mod copy;

@@ -1,48 +1,69 @@
 //! The system catalog's tables as the general path reads them.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use kv::BoxFuture;
 use proto::SqlResult;
-use schema::{Datum, Oid, functions::EvalContext};
+use schema::{Datum, Descriptor, Oid, functions::EvalContext};
 use sharddb_kv as kv;
+use sharddb_planner as planner;
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 
-use crate::{catalog::Snapshot, general::VirtualTables, system_catalog};
+use crate::{Engine, catalog::Snapshot, general::VirtualTables, session::ParameterRow, system_catalog};
 
 /// Virtual tables over one statement's catalog.
 pub(crate) struct Virtuals {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) eval: Arc<EvalContext>,
     pub(crate) database: Oid,
-    pub(crate) client: kv::Client,
-    /// Name, value, unit, context and type of every parameter, when the statement asks for them.
-    pub(crate) settings: Box<dyn Fn() -> Vec<[String; 5]> + Send + Sync>,
+    pub(crate) engine: Engine,
+    /// Every parameter, when the statement asks for them.
+    pub(crate) settings: Box<dyn Fn() -> Vec<ParameterRow> + Send + Sync>,
 }
 
 impl VirtualTables for Virtuals {
     fn rows<'a>(&'a self, schema: &'a str, name: &'a str) -> BoxFuture<'a, SqlResult<Vec<Vec<Datum>>>> {
         Box::pin(async move {
-            if (schema, name) == ("sharddb", "shards") {
-                return Ok(self.shards());
-            }
             let settings = if name == "pg_settings" { (self.settings)() } else { Vec::new() };
+            let positions = if name == "pg_sequences" { self.positions().await? } else { HashMap::new() };
             let source = system_catalog::Source {
                 catalog: &self.snapshot.catalog,
                 eval: &self.eval,
+                engine: &self.engine,
                 database: self.database,
                 settings,
+                positions,
             };
-            system_catalog::rows(schema, name, &source)
+            let mut rows = match (schema, name) {
+                ("sharddb", "shards") => self.shards(),
+                _ => system_catalog::rows(schema, name, &source)?,
+            };
+            // Behind the columns stands `tableoid`.
+            let own = planner::system_catalog::virtual_table(schema, name).map_or(Oid::INVALID, |table| table.oid);
+            rows.iter_mut().for_each(|row| row.push(Datum::Oid(own.0)));
+            Ok(rows)
         })
     }
 }
 
 impl Virtuals {
+    /// The last value of every sequence that has given one.
+    async fn positions(&self) -> SqlResult<HashMap<Oid, i64>> {
+        let mut found = HashMap::new();
+        for object in self.snapshot.catalog.objects() {
+            let Descriptor::Sequence(sequence) = object else { continue };
+            let position = self.engine.sequences().position(self.engine.client(), sequence).await?;
+            if position.called {
+                found.insert(sequence.oid, position.value);
+            }
+        }
+        Ok(found)
+    }
+
     /// `sharddb.shards`: the range map, with the table that each shard begins with.
     fn shards(&self) -> Vec<Vec<Datum>> {
-        let map = self.client.ranges();
+        let map = self.engine.client().ranges();
         let everything = proto::kv::Span::default();
         let name = |start: &[u8]| {
             let (storage, _) = schema::key::split_prefix(start)?;

@@ -66,9 +66,7 @@ impl Shape {
             Oid::FLOAT4 => Self::Float4,
             Oid::FLOAT8 => Self::Float8,
             Oid::CHAR => Self::Char,
-            Oid::OID | Oid::XID | Oid::REGPROC | Oid::REGCLASS | Oid::REGTYPE | Oid::REGNAMESPACE | Oid::REGROLE => {
-                Self::Oid
-            }
+            oid if oid.is_unsigned() => Self::Oid,
             Oid::TEXT | Oid::VARCHAR | Oid::BPCHAR | Oid::NAME | Oid::UNKNOWN | Oid::JSON | Oid::JSONB => Self::Text,
             Oid::BYTEA => Self::Bytes,
             Oid::DATE => Self::Date,

@@ -223,6 +223,7 @@ impl Context {
             },
             extra_float_digits: self.extra_float_digits,
             bytea_hex: self.bytea_hex,
+            names: None,
         };
         Ok(EvalContext {
             transaction_time: self.transaction_time,

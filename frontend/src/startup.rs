@@ -157,6 +157,8 @@ pub(crate) async fn admit(
         application_name,
         settings: parameters.settings,
         backend_pid: control.pid,
+        client: Some(peer),
+        encrypted: socket.is_tls(),
     };
     let session = Session::new(shared.engine.clone(), start).await?;
     control.set_cancel(session.cancel_handle());

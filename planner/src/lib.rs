@@ -8,6 +8,7 @@ mod bind;
 mod eval;
 mod parse;
 pub mod plan;
+mod show;
 pub mod system_catalog;
 
 pub use bind::{
@@ -16,3 +17,4 @@ pub use bind::{
 };
 pub use eval::eval;
 pub use parse::{Parsed, parse};
+pub use show::show_expression;

@@ -2,6 +2,7 @@
 //!
 //! Shared by the planner, which decides types, and by shards, which decode rows. Pure: no I/O, no clock.
 
+pub mod builtin;
 pub mod cast;
 mod catalog;
 pub mod compare;

@@ -24,6 +24,8 @@ pub struct FormatSettings {
     pub extra_float_digits: i32,
     /// bytea_output: hex (true) or escape.
     pub bytea_hex: bool,
+    /// Names for values of regclass and its kin; without them such values show as numbers.
+    pub names: Option<crate::functions::ObjectNames>,
 }
 
 /// Output format of DateStyle.
@@ -72,6 +74,7 @@ impl Default for FormatSettings {
             interval_style: IntervalStyle::Postgres,
             extra_float_digits: 1,
             bytea_hex: true,
+            names: None,
         }
     }
 }

@@ -134,8 +134,15 @@ types! {
     REGTYPE = 2206, "regtype", "regtype", 4, Numeric, false, 2211;
     REGNAMESPACE = 4089, "regnamespace", "regnamespace", 4, Numeric, false, 4090;
     REGROLE = 4096, "regrole", "regrole", 4, Numeric, false, 4097;
+    REGPROCEDURE = 2202, "regprocedure", "regprocedure", 4, Numeric, false, 2207;
+    REGOPER = 2203, "regoper", "regoper", 4, Numeric, false, 2208;
+    REGOPERATOR = 2204, "regoperator", "regoperator", 4, Numeric, false, 2209;
+    REGCOLLATION = 4191, "regcollation", "regcollation", 4, Numeric, false, 4192;
     RECORD = 2249, "record", "record", -1, Pseudo, false, 2287;
     VOID = 2278, "void", "void", 4, Pseudo, false, 0;
+    CSTRING = 2275, "cstring", "cstring", -2, Pseudo, false, 1263;
+    TRIGGER = 2279, "trigger", "trigger", 4, Pseudo, false, 0;
+    INTERNAL = 2281, "internal", "internal", 8, Pseudo, false, 0;
     ANY = 2276, "any", "\"any\"", 4, Pseudo, false, 0;
     ANYARRAY = 2277, "anyarray", "anyarray", -1, Pseudo, false, 0;
     ANYELEMENT = 2283, "anyelement", "anyelement", 4, Pseudo, false, 0;
@@ -143,6 +150,19 @@ types! {
     ANYCOMPATIBLE = 5077, "anycompatible", "anycompatible", 4, Pseudo, false, 0;
     ANYCOMPATIBLEARRAY = 5078, "anycompatiblearray", "anycompatiblearray", -1, Pseudo, false, 0;
 }
+
+/// Types whose values show as names.
+const OBJECT_NAMES: [Oid; 9] = [
+    Oid::REGCLASS,
+    Oid::REGTYPE,
+    Oid::REGPROC,
+    Oid::REGPROCEDURE,
+    Oid::REGOPER,
+    Oid::REGOPERATOR,
+    Oid::REGNAMESPACE,
+    Oid::REGROLE,
+    Oid::REGCOLLATION,
+];
 
 impl Oid {
     /// No object.
@@ -156,6 +176,16 @@ impl Oid {
     /// The array type over this type.
     pub fn array_type(self) -> Option<Oid> {
         self.type_info().map(|info| info.array).filter(|oid| *oid != Self::INVALID)
+    }
+
+    /// Whether values of this type are OIDs that show as the names of objects: regclass and its kin.
+    pub fn is_object_name(self) -> bool {
+        OBJECT_NAMES.contains(&self)
+    }
+
+    /// Whether values of this type are held as unsigned numbers of four bytes.
+    pub fn is_unsigned(self) -> bool {
+        matches!(self, Self::OID | Self::XID) || self.is_object_name()
     }
 
     /// The element type of this array type.

@@ -141,8 +141,14 @@ fn volatility(node: &Expr) -> Volatility {
         | Expr::IsDistinct { equal: function, .. }
         | Expr::InList { equal: function, .. }
         | Expr::Quantified { operator: function, .. } => function.volatility,
+        // Names of objects are the session's to know.
+        Expr::Cast { input, sql_type: to, .. } if has_names(sql_type(input)) || has_names(*to) => Volatility::Stable,
         _ => Volatility::Immutable,
     }
+}
+
+fn has_names(sql_type: SqlType) -> bool {
+    sql_type.oid.element_type().unwrap_or(sql_type.oid).is_object_name()
 }
 
 /// Whether an expression reads an enclosing row.

@@ -53,6 +53,11 @@ impl CancelHandle {
         self.state.running.store(false, Ordering::Release);
     }
 
+    /// Whether a statement runs.
+    pub(crate) fn is_running(&self) -> bool {
+        self.state.running.load(Ordering::Acquire)
+    }
+
     /// Lets neither requests nor deadlines end the statement as long as the answer lives.
     pub(crate) fn hold(&self) -> Held {
         self.state.committing.store(true, Ordering::Relaxed);

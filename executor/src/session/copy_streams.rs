@@ -252,11 +252,10 @@ impl Session {
 
     pub(super) async fn copy_out(&mut self, copy: &CopyTo, params: &[Datum]) -> SqlResult<Outcome> {
         let rows = self.run_query(&copy.query, params).await?;
-        let format = self.host.settings.lock().effective().format.clone();
         Ok(Outcome::CopyOut(Box::new(CopyOut {
             fields: copy.query.fields.as_slice().into(),
             rows,
-            writer: Writer::new(copy.options.clone(), format),
+            writer: Writer::new(copy.options.clone(), self.format().clone()),
             waiting: VecDeque::new(),
             count: 0,
             row_ends: Vec::new(),

@@ -2,12 +2,16 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use proto::{SqlError, SqlResult, SqlState};
-use schema::{FormatSettings, Oid, RoleDescriptor, functions::EvalContext};
+use schema::{
+    FormatSettings, Oid, RoleDescriptor,
+    functions::{EvalContext, ObjectNames},
+};
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 
@@ -19,7 +23,12 @@ use super::{
     settings::{Settings, parameters},
     temporary::Temporary,
 };
-use crate::{Engine, catalog::Snapshot, ddl::Actor};
+use crate::{
+    Engine,
+    activity::{Activity, Entered, Identity},
+    catalog::Snapshot,
+    ddl::Actor,
+};
 
 /// What a client says when it connects.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +43,10 @@ pub struct SessionStart {
     pub settings: Vec<(String, String)>,
     /// Process id told to the client.
     pub backend_pid: i32,
+    /// Where the client is.
+    pub client: Option<SocketAddr>,
+    /// The connection is encrypted.
+    pub encrypted: bool,
 }
 
 /// Where a session stands in its transaction block.
@@ -64,6 +77,7 @@ pub struct Session {
     pub(super) temporary: Temporary,
     /// A copy that the client has not ended yet opened the transaction and commits it.
     pub(super) copy_commits: bool,
+    pub(super) activity: Entered,
     environment: Environment,
     /// Typed settings as the frontend asks for them.
     format: FormatSettings,
@@ -105,6 +119,14 @@ impl Session {
             backend_pid: start.backend_pid,
             host: Some(host.weak()),
         };
+        let identity = Identity {
+            pid: start.backend_pid,
+            database: database.oid,
+            role: role.oid,
+            client: start.client,
+            encrypted: start.encrypted,
+        };
+        let activity = engine.sessions().enter(Activity::new(&identity, micros_now(), &host, cancel.clone()));
         let environment = Environment { generation: u64::MAX, snapshot, eval, fingerprint: 0 };
         let (notices, prepared, cursors) = Default::default();
         Ok(Self {
@@ -120,6 +142,7 @@ impl Session {
             cursors,
             temporary: Temporary::default(),
             copy_commits: false,
+            activity,
             environment,
             format,
         })
@@ -209,7 +232,8 @@ impl Session {
     /// Changed parameters that clients are told of (ParameterStatus).
     pub fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
         let mut settings = self.host.settings.lock();
-        self.format = settings.effective().format.clone();
+        let names = self.format.names.take();
+        self.format = FormatSettings { names, ..settings.effective().format.clone() };
         settings.take_changed()
     }
 
@@ -270,6 +294,8 @@ impl Session {
                 environment.eval.time_zone = effective.format.time_zone.clone();
                 environment.eval.format = effective.format.clone();
                 environment.eval.search_path = existing_schemas(&effective.search_path, &environment.eval, snapshot);
+                environment.eval.format.names = ObjectNames::of(&environment.eval);
+                self.format = environment.eval.format.clone();
                 environment.fingerprint = fingerprint(self.database, &environment.eval, snapshot);
             }
         }
@@ -303,7 +329,7 @@ impl Session {
 }
 
 /// Microseconds since 1970.
-pub(in crate::session) fn micros_now() -> i64 {
+pub(crate) fn micros_now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -10,7 +10,7 @@ use sharddb_proto as proto;
 use sharddb_schema as schema;
 
 use super::{
-    Block, CommandTag, Outcome, Prepared, RowStream, Session,
+    Block, CommandTag, Outcome, Prepared, RowStream, Session, micros_now,
     planning::in_failed_block,
     prepared::{Plan, Work},
 };
@@ -32,6 +32,7 @@ impl Session {
     pub async fn execute(&mut self, prepared: &Arc<Prepared>, params: Vec<Datum>) -> SqlResult<Outcome> {
         let cancel = self.cancel.clone();
         cancel.begin();
+        self.activity.begin(&prepared.text, micros_now(), self.transaction_began());
         let deadline = {
             let timeout = self.host.settings.lock().effective().statement_timeout;
             timeout.map(|timeout| Instant::now() + timeout)
@@ -39,18 +40,31 @@ impl Session {
         let result = cancel.guard(deadline, self.run_prepared(prepared, params)).await;
         match result {
             Ok(Outcome::Rows { fields, rows }) => {
+                self.note_end();
                 Ok(Outcome::Rows { fields, rows: rows.cancelled_by(&cancel, deadline) })
             }
             Ok(outcome) => {
                 cancel.end();
+                self.note_end();
                 Ok(outcome)
             }
             Err(error) => {
                 cancel.end();
                 self.fail().await;
+                self.note_end();
                 Err(error)
             }
         }
+    }
+
+    fn note_end(&self) {
+        let open = self.transaction_began().filter(|_| self.block != Block::None);
+        let failed = self.block == Block::Failed;
+        self.activity.end(micros_now(), open, failed);
+    }
+
+    fn transaction_began(&self) -> Option<i64> {
+        self.txn.as_ref().map(|txn| txn.started)
     }
 
     async fn run_prepared(&mut self, prepared: &Arc<Prepared>, params: Vec<Datum>) -> SqlResult<Outcome> {
@@ -285,7 +299,7 @@ impl Session {
             snapshot,
             eval: Arc::clone(&eval),
             database: self.database,
-            client: self.engine.client().clone(),
+            engine: self.engine.clone(),
             settings: Box::new(settings),
         };
         Ok(RunContext { general: Arc::clone(self.engine.general()), eval, virtuals: Arc::new(virtuals) })

@@ -10,8 +10,8 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use proto::{SqlError, SqlResult, SqlState};
 use schema::{
-    Catalog, Datum, Descriptor, Oid, SequenceDescriptor,
-    functions::{AdvisoryLock, Host},
+    Catalog, Datum, Descriptor, Oid, SequenceDescriptor, SqlType, TableDescriptor,
+    functions::{AdvisoryLock, EvalContext, Host},
 };
 use sharddb_planner as planner;
 use sharddb_proto as proto;
@@ -142,6 +142,18 @@ impl Host for SessionHost {
         Ok(None)
     }
 
+    fn expression(
+        &self,
+        env: &EvalContext,
+        table: &TableDescriptor,
+        text: &str,
+        expected: Option<SqlType>,
+        pretty: bool,
+    ) -> Option<String> {
+        let context = planner::BindContext { catalog: &self.catalog(), eval: env };
+        planner::show_expression(text, table, expected, pretty, &context).ok()
+    }
+
     fn signal(&self, backend_pid: i32, terminate: bool) -> bool {
         self.engine.signal(backend_pid, terminate)
     }
@@ -150,8 +162,17 @@ impl Host for SessionHost {
         planner::system_catalog::virtual_table(schema, name).map(|table| table.oid)
     }
 
+    fn system_relation_name(&self, oid: Oid) -> Option<(String, String)> {
+        let table = planner::system_catalog::virtual_table_by_oid(oid)?;
+        Some((table.schema.to_owned(), table.name.to_owned()))
+    }
+
     fn clock_time(&self) -> Option<i64> {
         Some(micros_now())
+    }
+
+    fn process_start(&self) -> Option<i64> {
+        Some(self.engine.began())
     }
 
     fn sleep(&self, microseconds: i64) -> SqlResult<()> {
@@ -204,6 +225,17 @@ impl Host for WeakHost {
         self.host()?.definition(function, args)
     }
 
+    fn expression(
+        &self,
+        env: &EvalContext,
+        table: &TableDescriptor,
+        text: &str,
+        expected: Option<SqlType>,
+        pretty: bool,
+    ) -> Option<String> {
+        self.0.upgrade()?.expression(env, table, text, expected, pretty)
+    }
+
     fn signal(&self, backend_pid: i32, terminate: bool) -> bool {
         self.0.upgrade().is_some_and(|host| host.signal(backend_pid, terminate))
     }
@@ -226,6 +258,10 @@ impl Host for WeakHost {
 
     fn clock_time(&self) -> Option<i64> {
         self.0.upgrade()?.clock_time()
+    }
+
+    fn process_start(&self) -> Option<i64> {
+        self.0.upgrade()?.process_start()
     }
 
     fn sleep(&self, microseconds: i64) -> SqlResult<()> {

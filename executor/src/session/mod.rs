@@ -28,7 +28,9 @@ pub(crate) use host::SessionHost;
 pub use notice::{Notice, Severity};
 pub use outcome::{Outcome, RowBatch, RowStream};
 pub use prepared::{Parsed, Prepared};
+pub(crate) use settings::{Kind as ParameterKind, ParameterRow};
 pub use tag::CommandTag;
 pub(crate) use transaction::{Block, Mode, Transaction};
 
+pub(crate) use self::core::micros_now;
 pub use self::core::{Session, SessionStart, TransactionStatus};

@@ -1,6 +1,6 @@
 //! Databases, schemas, roles, parameters and other things around relations.
 
-use schema::{Datum, Descriptor, Oid, RoleDescriptor};
+use schema::{Datum, Descriptor, RoleDescriptor};
 use sharddb_schema as schema;
 
 use super::{Rows, Source, code, name, oid};
@@ -32,7 +32,6 @@ pub(super) fn databases(source: &Source<'_>, rows: &mut Rows) {
             ("datctype", Datum::text("C.UTF-8")),
         ]);
     }
-    let _ = source.database;
 }
 
 fn all_roles<'a>(source: &'a Source<'_>) -> impl Iterator<Item = &'a RoleDescriptor> {
@@ -93,32 +92,12 @@ pub(super) fn tablespaces(rows: &mut Rows) {
 }
 
 pub(super) fn languages(rows: &mut Rows) {
-    for (number, language) in [(12, "internal"), (14, "sql")] {
+    for (number, language, trusted) in [(12, "internal", false), (13, "c", false), (14, "sql", true)] {
         rows.add([
             ("oid", Datum::Oid(number)),
             ("lanname", name(language)),
             ("lanowner", oid(catalog::BOOTSTRAP_ROLE)),
-            ("lanpltrusted", Datum::Bool(true)),
+            ("lanpltrusted", Datum::Bool(trusted)),
         ]);
     }
-}
-
-pub(super) fn settings(source: &Source<'_>, rows: &mut Rows) {
-    for [parameter, value, unit, context, kind] in &source.settings {
-        let optional = |text: &str| if text.is_empty() { Datum::Null } else { Datum::text(text) };
-        rows.add([
-            ("name", Datum::text(parameter.as_str())),
-            ("setting", Datum::text(value.as_str())),
-            ("unit", optional(unit)),
-            ("category", Datum::text("")),
-            ("short_desc", Datum::text("")),
-            ("context", Datum::text(context.as_str())),
-            ("vartype", Datum::text(kind.as_str())),
-            ("source", Datum::text("session")),
-            ("boot_val", Datum::text(value.as_str())),
-            ("reset_val", Datum::text(value.as_str())),
-            ("pending_restart", Datum::Bool(false)),
-        ]);
-    }
-    let _ = Oid::INVALID;
 }

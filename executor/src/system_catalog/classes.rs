@@ -1,7 +1,10 @@
 //! Relations: `pg_class` and `pg_index`.
 
 use planner::system_catalog::virtual_tables;
-use schema::{ConstraintKind, Datum, Descriptor, IndexDescriptor, Oid, TableDescriptor, functions::TEMP_SCHEMA_PREFIX};
+use schema::{
+    ColumnId, ConstraintKind, Datum, Descriptor, IndexDescriptor, Oid, TableDescriptor, builtin,
+    functions::TEMP_SCHEMA_PREFIX,
+};
 use sharddb_planner as planner;
 use sharddb_schema as schema;
 
@@ -127,6 +130,26 @@ pub(super) fn tables<'a>(source: &'a Source<'_>) -> impl Iterator<Item = &'a Tab
     })
 }
 
+fn predicate(source: &Source<'_>, table: &TableDescriptor, index: &IndexDescriptor) -> Datum {
+    index.predicate.as_deref().map_or(Datum::Null, |text| source.expression(table, text))
+}
+
+fn key_type(table: &TableDescriptor, column: ColumnId) -> Oid {
+    table.column(column).map_or(Oid::INVALID, |column| column.sql_type.oid)
+}
+
+/// The default class of B-tree operators for a type.
+fn operator_class(key: Oid) -> Oid {
+    let input = match key {
+        Oid::VARCHAR => Oid::TEXT,
+        key if key.is_object_name() => Oid::OID,
+        key if key.element_type().is_some() => Oid::ANYARRAY,
+        key => key,
+    };
+    let found = builtin::operator_classes().find(|class| class.default && class.input == input);
+    found.map_or(Oid::INVALID, |class| class.oid)
+}
+
 pub(super) fn fill_indexes(source: &Source<'_>, rows: &mut Rows) {
     for table in tables(source) {
         for index in visible_indexes(table) {
@@ -137,7 +160,8 @@ pub(super) fn fill_indexes(source: &Source<'_>, rows: &mut Rows) {
                 .iter()
                 .map(|column| Datum::Int2(i16::from(column.descending) | (i16::from(column.nulls_first) << 1)));
             let primary = index.constraint.is_some() && index.id == schema::key::PRIMARY_INDEX;
-            let zeros = vec![Datum::Oid(0); index.columns.len()];
+            let types: Vec<Oid> = index.columns.iter().map(|key| key_type(table, key.column)).collect();
+            let collations = types.iter().map(|key| builtin::type_facts(*key).map_or(Oid::INVALID, |f| f.collation));
             rows.add([
                 ("indexrelid", oid(index.oid)),
                 ("indrelid", oid(table.oid)),
@@ -151,10 +175,10 @@ pub(super) fn fill_indexes(source: &Source<'_>, rows: &mut Rows) {
                 ("indisready", Datum::Bool(true)),
                 ("indislive", Datum::Bool(true)),
                 ("indkey", array(Oid::INT2, 0, numbers)),
-                ("indcollation", array(Oid::OID, 0, zeros.clone())),
-                ("indclass", array(Oid::OID, 0, zeros)),
+                ("indcollation", array(Oid::OID, 0, collations.map(oid).collect())),
+                ("indclass", array(Oid::OID, 0, types.iter().map(|key| oid(operator_class(*key))).collect())),
                 ("indoption", array(Oid::INT2, 0, options.collect())),
-                ("indpred", index.predicate.as_deref().map_or(Datum::Null, Datum::text)),
+                ("indpred", predicate(source, table, index)),
             ]);
         }
     }

@@ -1,7 +1,7 @@
 //! Columns: `pg_attribute`, `pg_attrdef` and comments.
 
 use planner::system_catalog::virtual_tables;
-use schema::{ColumnDescriptor, Datum, Descriptor, Identity, Oid, SqlType, TableDescriptor};
+use schema::{ColumnDescriptor, Datum, Descriptor, Identity, Oid, SqlType, TableDescriptor, builtin};
 use sharddb_planner as planner;
 use sharddb_schema as schema;
 
@@ -24,34 +24,28 @@ struct Attribute {
 }
 
 fn add(rows: &mut Rows, relation: Oid, number: u16, attname: &str, sql_type: SqlType, attribute: &Attribute) {
-    let info = sql_type.oid.type_info();
-    let length = info.map_or(-1, |info| info.length);
-    let by_value = matches!(length, 1 | 2 | 4 | 8);
+    let Some(facts) = builtin::type_facts(sql_type.oid) else { return };
     rows.add([
         ("attrelid", oid(relation)),
         ("attname", name(attname)),
         ("atttypid", oid(sql_type.oid)),
         ("attstattarget", Datum::Int4(-1)),
-        ("attlen", Datum::Int2(length)),
+        ("attlen", Datum::Int2(facts.length)),
         ("attnum", Datum::Int2(number.cast_signed())),
         ("attndims", Datum::Int4(i32::from(sql_type.oid.element_type().is_some()))),
         ("attcacheoff", Datum::Int4(-1)),
         ("atttypmod", Datum::Int4(sql_type.modifier)),
-        ("attbyval", Datum::Bool(by_value)),
-        ("attalign", code(if length == 8 { 'd' } else { 'i' })),
-        ("attstorage", code(if length == -1 { 'x' } else { 'p' })),
+        ("attbyval", Datum::Bool(facts.by_value)),
+        ("attalign", code(facts.alignment)),
+        ("attstorage", code(facts.storage)),
         ("attcompression", Datum::Char(0)),
         ("attnotnull", Datum::Bool(attribute.not_null)),
         ("atthasdef", Datum::Bool(attribute.has_default)),
         ("attidentity", attribute.identity.map_or(Datum::Char(0), code)),
         ("attgenerated", if attribute.generated { code('s') } else { Datum::Char(0) }),
         ("attislocal", Datum::Bool(true)),
-        ("attcollation", Datum::Oid(if is_text(sql_type) { 100 } else { 0 })),
+        ("attcollation", oid(facts.collation)),
     ]);
-}
-
-fn is_text(sql_type: SqlType) -> bool {
-    matches!(sql_type.oid, Oid::TEXT | Oid::VARCHAR | Oid::BPCHAR)
 }
 
 fn attribute(column: &ColumnDescriptor) -> Attribute {
@@ -127,7 +121,7 @@ pub(super) fn fill_defaults(source: &Source<'_>, rows: &mut Rows) {
                 ("oid", default_oid(table, column)),
                 ("adrelid", oid(table.oid)),
                 ("adnum", Datum::Int2(column.id.0.cast_signed())),
-                ("adbin", Datum::text(text)),
+                ("adbin", source.value(table, column, text)),
             ]);
         }
     }

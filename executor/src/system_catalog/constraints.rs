@@ -57,8 +57,17 @@ pub(super) fn fill(source: &Source<'_>, rows: &mut Rows) {
                 ("connoinherit", Datum::Bool(kind != 'c')),
                 ("conkey", numbers(columns)),
                 ("confkey", referenced),
+                ("conbin", condition(source, table, &constraint.kind)),
             ]);
         }
+    }
+}
+
+/// The expression of a CHECK.
+fn condition(source: &Source<'_>, table: &TableDescriptor, kind: &ConstraintKind) -> Datum {
+    match kind {
+        ConstraintKind::Check { expression, .. } => source.expression(table, expression),
+        _ => Datum::Null,
     }
 }
 

@@ -9,24 +9,48 @@ mod columns;
 mod constraints;
 mod information;
 mod objects;
+mod routines;
+mod settings;
+mod statistics;
 mod types;
 
 use std::collections::HashMap;
 
 use planner::system_catalog::{VirtualTable, virtual_table};
 use proto::{SqlError, SqlResult};
-use schema::{Catalog, Datum, Oid, functions::EvalContext};
+use schema::{
+    Catalog, ColumnDescriptor, Datum, Oid, TableDescriptor,
+    functions::{self, EvalContext},
+};
 use sharddb_planner as planner;
 use sharddb_proto as proto;
 use sharddb_schema as schema;
+
+use crate::{Engine, session::ParameterRow};
 
 /// What rows are made from.
 pub(crate) struct Source<'a> {
     pub(crate) catalog: &'a Catalog,
     pub(crate) eval: &'a EvalContext,
     pub(crate) database: Oid,
-    /// Name, value, unit, context and type of every parameter.
-    pub(crate) settings: Vec<[String; 5]>,
+    pub(crate) engine: &'a Engine,
+    /// Every parameter.
+    pub(crate) settings: Vec<ParameterRow>,
+    /// Last values of sequences, for `pg_sequences`.
+    pub(crate) positions: HashMap<Oid, i64>,
+}
+
+impl Source<'_> {
+    /// An expression over a table's row as SQL shows it.
+    pub(super) fn expression(&self, table: &TableDescriptor, text: &str) -> Datum {
+        Datum::text(functions::expression_text(self.eval, table, text, None, false))
+    }
+
+    /// The expression of a default or generated column.
+    pub(super) fn value(&self, table: &TableDescriptor, column: &ColumnDescriptor, text: &str) -> Datum {
+        let expected = column.generated.is_none().then_some(column.sql_type);
+        Datum::text(functions::expression_text(self.eval, table, text, expected, false))
+    }
 }
 
 /// Rows of one table under construction.
@@ -59,6 +83,29 @@ impl Rows {
     }
 }
 
+impl Rows {
+    /// Sets further columns of the last row.
+    pub(super) fn set<const N: usize>(&mut self, values: [(&'static str, Datum); N]) {
+        let Some(row) = self.rows.last_mut() else { return };
+        for (name, value) in values {
+            if let Some(place) = self.places.get(name) {
+                row[*place] = value;
+            }
+        }
+    }
+
+    /// Counters that nothing was written to are zero.
+    fn zero_counters(&mut self) {
+        for row in &mut self.rows {
+            for (value, column) in row.iter_mut().zip(&self.table.columns) {
+                if value.is_null() && matches!(column.sql_type.oid, Oid::INT8 | Oid::FLOAT8) {
+                    *value = zero(column.sql_type.oid);
+                }
+            }
+        }
+    }
+}
+
 /// What a column holds that is never NULL and means nothing here.
 fn zero(oid: Oid) -> Datum {
     match oid {
@@ -67,8 +114,9 @@ fn zero(oid: Oid) -> Datum {
         Oid::INT4 => Datum::Int4(0),
         Oid::INT8 => Datum::Int8(0),
         Oid::FLOAT4 => Datum::Float4(0.0),
+        Oid::FLOAT8 => Datum::Float8(0.0),
         Oid::CHAR => Datum::Char(0),
-        Oid::OID | Oid::REGPROC | Oid::REGCLASS | Oid::REGTYPE | Oid::XID => Datum::Oid(0),
+        oid if oid.is_unsigned() => Datum::Oid(0),
         Oid::TEXT | Oid::NAME | Oid::VARCHAR => Datum::text(""),
         _ => Datum::Null,
     }
@@ -93,7 +141,14 @@ pub(crate) fn rows(schema: &str, name: &str, source: &Source<'_>) -> SqlResult<V
         ("pg_catalog", "pg_depend") => objects::dependencies(source, &mut rows),
         ("pg_catalog", "pg_constraint") => constraints::fill(source, &mut rows),
         ("pg_catalog", "pg_type") => types::fill(&mut rows),
-        ("pg_catalog", "pg_proc") => types::fill_functions(&mut rows),
+        ("pg_catalog", "pg_cast") => types::fill_casts(&mut rows),
+        ("pg_catalog", "pg_proc") => routines::functions(&mut rows),
+        ("pg_catalog", "pg_aggregate") => routines::aggregates(&mut rows),
+        ("pg_catalog", "pg_operator") => routines::operators(&mut rows),
+        ("pg_catalog", "pg_opclass") => routines::operator_classes(&mut rows),
+        ("pg_catalog", "pg_opfamily") => routines::operator_families(&mut rows),
+        ("pg_catalog", "pg_amop") => routines::family_operators(&mut rows),
+        ("pg_catalog", "pg_amproc") => routines::family_functions(&mut rows),
         ("pg_catalog", "pg_collation") => types::fill_collations(&mut rows),
         ("pg_catalog", "pg_namespace") => access::namespaces(source, &mut rows),
         ("pg_catalog", "pg_database") => access::databases(source, &mut rows),
@@ -102,12 +157,39 @@ pub(crate) fn rows(schema: &str, name: &str, source: &Source<'_>) -> SqlResult<V
         ("pg_catalog", "pg_am") => access::methods(&mut rows),
         ("pg_catalog", "pg_tablespace") => access::tablespaces(&mut rows),
         ("pg_catalog", "pg_language") => access::languages(&mut rows),
-        ("pg_catalog", "pg_settings") => access::settings(source, &mut rows),
-        ("information_schema", _) => information::fill(name, source, &mut rows)?,
+        ("pg_catalog", "pg_settings") => settings::fill(source, &mut rows),
+        ("pg_catalog", "pg_stat_activity") => statistics::activity(source, &mut rows),
+        ("pg_catalog", "pg_stat_ssl") => statistics::encryption(source, &mut rows),
+        ("pg_catalog", "pg_stat_gssapi") => statistics::gss(source, &mut rows),
+        ("pg_catalog", "pg_stats") => statistics::columns(source, &mut rows),
+        ("pg_catalog", name) if name.starts_with("pg_stat") => access_statistics(name, source, &mut rows),
+        ("information_schema", _) => information::fill(name, source, &mut rows),
         // Tables of what does not exist here: triggers, policies, publications and so on.
         _ => {}
     }
     Ok(rows.rows)
+}
+
+/// `pg_stat_…` and `pg_statio_…`
+fn access_statistics(name: &str, source: &Source<'_>, rows: &mut Rows) {
+    use statistics::Scope;
+    let scope = if name.contains("_sys_") {
+        Scope::System
+    } else if name.contains("_all_") {
+        Scope::All
+    } else {
+        Scope::User
+    };
+    match name {
+        "pg_stat_database" => statistics::databases(source, rows),
+        "pg_stat_bgwriter" | "pg_stat_archiver" | "pg_stat_wal" => statistics::nothing_counted(rows),
+        _ if name.ends_with("_tables") => statistics::table_statistics(source, scope, rows),
+        _ if name.ends_with("_indexes") && scope != Scope::System => statistics::index_statistics(source, rows),
+        _ if name.ends_with("_sequences") && scope != Scope::System => statistics::sequence_statistics(source, rows),
+        // Slots, subscriptions, progress of commands: there are none.
+        _ => {}
+    }
+    rows.zero_counters();
 }
 
 /// A name.

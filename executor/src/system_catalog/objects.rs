@@ -1,7 +1,7 @@
 //! The readable views: `pg_tables`, `pg_views`, `pg_indexes`, `pg_sequences`, and `pg_sequence`.
 
 use proto::SqlResult;
-use schema::{Datum, Descriptor, Oid, SequenceDescriptor, functions};
+use schema::{Datum, Descriptor, Oid, SequenceDescriptor, ViewDescriptor, functions};
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 
@@ -14,7 +14,7 @@ use super::{
 /// OID of `pg_class`.
 const CLASSES: u32 = 1259;
 
-fn role_name(source: &Source<'_>, owner: Oid) -> Datum {
+pub(super) fn role_name(source: &Source<'_>, owner: Oid) -> Datum {
     match source.catalog.get(owner) {
         Some(Descriptor::Role(role)) => name(&role.name),
         _ => Datum::Null,
@@ -39,6 +39,11 @@ pub(super) fn tables(source: &Source<'_>, rows: &mut Rows) {
     }
 }
 
+/// A view's query as SQL shows it.
+pub(super) fn view_text(_: &Source<'_>, view: &ViewDescriptor) -> Datum {
+    Datum::text(format!("{};", view.query))
+}
+
 pub(super) fn views(source: &Source<'_>, rows: &mut Rows) -> SqlResult<()> {
     for object in source.catalog.objects() {
         let Descriptor::View(view) = object else { continue };
@@ -46,7 +51,7 @@ pub(super) fn views(source: &Source<'_>, rows: &mut Rows) -> SqlResult<()> {
             ("schemaname", schema_name(source, view.schema)),
             ("viewname", name(&view.name)),
             ("viewowner", role_name(source, view.owner)),
-            ("definition", Datum::text(format!("{};", view.query))),
+            ("definition", view_text(source, view)),
         ]);
     }
     Ok(())
@@ -55,7 +60,7 @@ pub(super) fn views(source: &Source<'_>, rows: &mut Rows) -> SqlResult<()> {
 pub(super) fn indexes(source: &Source<'_>, rows: &mut Rows) -> SqlResult<()> {
     for table in all_tables(source) {
         for index in visible_indexes(table) {
-            let definition = functions::index_definition(source.catalog, table, index);
+            let definition = functions::index_definition(source.eval, source.catalog, table, index, false);
             rows.add([
                 ("schemaname", schema_name(source, table.schema)),
                 ("tablename", name(&table.name)),
@@ -67,7 +72,7 @@ pub(super) fn indexes(source: &Source<'_>, rows: &mut Rows) -> SqlResult<()> {
     Ok(())
 }
 
-fn all_sequences<'a>(source: &'a Source<'_>) -> impl Iterator<Item = &'a SequenceDescriptor> {
+pub(super) fn all_sequences<'a>(source: &'a Source<'_>) -> impl Iterator<Item = &'a SequenceDescriptor> {
     source.catalog.objects().filter_map(|object| match object {
         Descriptor::Sequence(sequence) => Some(&**sequence),
         _ => None,
@@ -87,6 +92,7 @@ pub(super) fn sequences(source: &Source<'_>, rows: &mut Rows) {
             ("increment_by", Datum::Int8(sequence.increment)),
             ("cycle", Datum::Bool(sequence.cycle)),
             ("cache_size", Datum::Int8(sequence.cache)),
+            ("last_value", source.positions.get(&sequence.oid).map_or(Datum::Null, |value| Datum::Int8(*value))),
         ]);
     }
 }

@@ -1,88 +1,83 @@
-//! `pg_type`, `pg_proc` and `pg_collation`.
+//! `pg_type`, `pg_cast` and `pg_collation`.
 
-use schema::{Category, Datum, Oid, all_types, functions};
+use schema::{Datum, Oid, all_types, builtin, functions};
 use sharddb_schema as schema;
 
-use super::{Rows, array, code, name, oid};
+use super::{Rows, code, name, oid};
 use crate::catalog;
-
-fn category(category: Category) -> char {
-    match category {
-        Category::Array => 'A',
-        Category::Boolean => 'B',
-        Category::Composite => 'C',
-        Category::DateTime => 'D',
-        Category::Numeric => 'N',
-        Category::Pseudo => 'P',
-        Category::String => 'S',
-        Category::Timespan => 'T',
-        Category::User => 'U',
-        Category::Unknown => 'X',
-        Category::Internal => 'Z',
-    }
-}
 
 pub(super) fn fill(rows: &mut Rows) {
     for info in all_types() {
-        let pseudo = matches!(info.category, Category::Pseudo | Category::Unknown);
-        let by_value = matches!(info.length, 1 | 2 | 4 | 8);
-        let text = matches!(info.oid, Oid::TEXT | Oid::VARCHAR | Oid::BPCHAR);
+        let Some(facts) = builtin::type_facts(info.oid) else { continue };
+        let [input, output, receive, send] = facts.conversions.map(oid);
+        let [modifier_in, modifier_out] = facts.modifiers.map(oid);
         rows.add([
             ("oid", oid(info.oid)),
             ("typname", name(info.name)),
             ("typnamespace", oid(catalog::PG_CATALOG)),
             ("typowner", oid(catalog::BOOTSTRAP_ROLE)),
-            ("typlen", Datum::Int2(info.length)),
-            ("typbyval", Datum::Bool(by_value)),
-            ("typtype", code(if pseudo { 'p' } else { 'b' })),
-            ("typcategory", code(category(info.category))),
-            ("typispreferred", Datum::Bool(info.preferred)),
+            ("typlen", Datum::Int2(facts.length)),
+            ("typbyval", Datum::Bool(facts.by_value)),
+            ("typtype", code(facts.kind)),
+            ("typcategory", code(facts.category)),
+            ("typispreferred", Datum::Bool(facts.preferred)),
             ("typisdefined", Datum::Bool(true)),
-            ("typdelim", code(',')),
-            ("typelem", oid(info.element)),
+            ("typdelim", code(facts.delimiter)),
+            ("typsubscript", oid(facts.subscript)),
+            ("typelem", oid(element(info.oid).unwrap_or(info.element))),
             ("typarray", oid(info.array)),
-            ("typalign", code(if info.length == 8 { 'd' } else { 'i' })),
-            ("typstorage", code(if info.length == -1 { 'x' } else { 'p' })),
+            ("typinput", input),
+            ("typoutput", output),
+            ("typreceive", receive),
+            ("typsend", send),
+            ("typmodin", modifier_in),
+            ("typmodout", modifier_out),
+            ("typanalyze", oid(facts.analyze)),
+            ("typalign", code(facts.alignment)),
+            ("typstorage", code(facts.storage)),
             ("typtypmod", Datum::Int4(-1)),
-            ("typcollation", Datum::Oid(if text { 100 } else { 0 })),
+            ("typcollation", oid(facts.collation)),
         ]);
     }
 }
 
-/// Functions have no OIDs of their own here: they are numbered in the order of the built-in tables.
-pub(super) fn fill_functions(rows: &mut Rows) {
-    let scalar = functions::all_functions().map(|f| (f.name, f.args, f.result, 'f', f.strict));
-    let aggregates = functions::all_aggregates().map(|f| (f.name, f.args, f.result, 'a', f.strict));
-    for ((proname, args, result, kind, strict), number) in scalar.chain(aggregates).zip(10_000u32..) {
+/// What may be subscripted without being an array.
+fn element(of: Oid) -> Option<Oid> {
+    match of {
+        Oid::NAME => Some(Oid::CHAR),
+        Oid::INT2VECTOR => Some(Oid::INT2),
+        Oid::OIDVECTOR => Some(Oid::OID),
+        _ => None,
+    }
+}
+
+pub(super) fn fill_casts(rows: &mut Rows) {
+    for cast in builtin::casts() {
         rows.add([
-            ("oid", Datum::Oid(number)),
-            ("proname", name(proname)),
-            ("pronamespace", oid(catalog::PG_CATALOG)),
-            ("proowner", oid(catalog::BOOTSTRAP_ROLE)),
-            ("prolang", Datum::Oid(12)),
-            ("procost", Datum::Float4(1.0)),
-            ("prokind", code(kind)),
-            ("proisstrict", Datum::Bool(strict)),
-            ("provolatile", code('i')),
-            ("proparallel", code('s')),
-            ("pronargs", Datum::Int2(i16::try_from(args.len()).unwrap_or(i16::MAX))),
-            ("prorettype", oid(result)),
-            ("proargtypes", array(Oid::OID, 0, args.iter().map(|arg| oid(*arg)).collect())),
-            ("prosrc", Datum::text(proname)),
+            ("oid", oid(cast.oid)),
+            ("castsource", oid(cast.source)),
+            ("casttarget", oid(cast.target)),
+            ("castfunc", oid(cast.function)),
+            ("castcontext", code(cast.context)),
+            ("castmethod", code(cast.method)),
         ]);
     }
 }
 
 pub(super) fn fill_collations(rows: &mut Rows) {
-    for (number, collation, provider) in [(100, "default", 'd'), (950, "C", 'c'), (951, "POSIX", 'c')] {
+    for (number, collation) in functions::COLLATIONS {
+        let default = collation == "default";
+        let locale = if default { Datum::Null } else { Datum::text(collation) };
         rows.add([
             ("oid", Datum::Oid(number)),
             ("collname", name(collation)),
             ("collnamespace", oid(catalog::PG_CATALOG)),
             ("collowner", oid(catalog::BOOTSTRAP_ROLE)),
-            ("collprovider", code(provider)),
+            ("collprovider", code(if default { 'd' } else { 'c' })),
             ("collisdeterministic", Datum::Bool(true)),
             ("collencoding", Datum::Int4(-1)),
+            ("collcollate", locale.clone()),
+            ("collctype", locale),
         ]);
     }
 }

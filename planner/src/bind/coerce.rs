@@ -5,7 +5,7 @@ use schema::{
     Category, Datum, Oid, SqlType,
     cast::{cast, cast_context},
     datetime::Now,
-    functions::{self, CastContext},
+    functions::{self, CastContext, TEMP_SCHEMA_PREFIX},
     text::parse_datum,
 };
 use sharddb_proto as proto;
@@ -30,6 +30,10 @@ impl Binder<'_> {
         match expr {
             Expr::Default => return Ok(expr),
             Expr::Constant { value, sql_type } if sql_type.oid == Oid::UNKNOWN => {
+                if self.keeps_conversions && target.modifier >= 0 {
+                    let input = Box::new(self.literal(value, SqlType::new(target.oid), context)?);
+                    return Ok(Expr::Cast { input, sql_type: target, context });
+                }
                 return self.literal(value, target, context);
             }
             Expr::Parameter { index, sql_type } if sql_type.oid == Oid::UNKNOWN => {
@@ -48,6 +52,7 @@ impl Binder<'_> {
         }
         if let Expr::Constant { value, sql_type } = &expr
             && folds(from.oid, target.oid)
+            && !self.keeps_conversions
         {
             let value = cast(value, *sql_type, target, context, self.eval_context())?;
             return Ok(Expr::Constant { value, sql_type: target });
@@ -80,9 +85,7 @@ impl Binder<'_> {
         let env = self.eval_context();
         let now = Now(env.transaction_time);
         let value = match target.oid {
-            Oid::REGCLASS | Oid::REGTYPE | Oid::REGNAMESPACE | Oid::REGROLE | Oid::REGPROC => {
-                Datum::Oid(self.object_literal(target.oid, text)?)
-            }
+            oid if oid.is_object_name() => Datum::Oid(self.object_literal(oid, text)?),
             Oid::RECORD => {
                 return Err(SqlError::new(
                     SqlState::FeatureNotSupported,
@@ -96,7 +99,7 @@ impl Binder<'_> {
 
     /// A literal of a `reg…` type: an OID or a name.
     fn object_literal(&self, oid: Oid, text: &str) -> SqlResult<u32> {
-        if text == "-" {
+        if text == "-" && !matches!(oid, Oid::REGOPER | Oid::REGOPERATOR) {
             return Ok(0);
         }
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -121,11 +124,22 @@ impl Binder<'_> {
                 let message = format!("role \"{name}\" does not exist");
                 found.ok_or_else(|| SqlError::new(SqlState::UndefinedObject, message))
             }
-            Oid::REGPROC => Err(SqlError::unsupported("regproc literals")),
-            _ => {
-                let name = self.name_of_parts(split_name(text)?, Span::empty())?;
+            Oid::REGCLASS => {
+                let parts = split_name(text)?;
+                if parts.len() > 3 {
+                    let message = format!("improper relation name (too many dotted names): {}", parts.join("."));
+                    return Err(SqlError::new(SqlState::SyntaxError, message));
+                }
+                let name = self.name_of_parts(parts, Span::empty())?;
+                if let Some(schema) = name.schema.as_ref().filter(|schema| !schema.starts_with(TEMP_SCHEMA_PREFIX)) {
+                    self.catalog().schema(schema).ok_or_else(|| {
+                        let message = format!("schema \"{schema}\" does not exist");
+                        SqlError::new(SqlState::InvalidSchemaName, message)
+                    })?;
+                }
                 self.relation_oid(&name).map(|oid| oid.0).ok_or_else(|| self.unknown_relation(&name))
             }
+            _ => functions::resolve_object(self.eval_context(), oid, text),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proto::{SqlError, SqlResult, SqlState};
-use schema::{ConstraintKind, Descriptor, TableDescriptor, ViewDescriptor, functions};
+use schema::{ConstraintKind, Descriptor, Oid, SqlType, TableDescriptor, ViewDescriptor, functions};
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 use sqlparser::ast::{self, JoinConstraint, JoinOperator, Spanned, TableFactor};
@@ -11,11 +11,12 @@ use sqlparser::ast::{self, JoinConstraint, JoinOperator, Spanned, TableFactor};
 use super::{
     Binder, fold,
     names::{self, Name},
-    scope::{Clause, Scope, ScopeColumn, ScopeTable, table_fields},
+    scope::{Clause, Scope, ScopeColumn, ScopeTable, TABLE_OID, table_fields},
 };
 use crate::{
     parse,
     plan::{Expr, Field, JoinKind, Relation, TableScan},
+    system_catalog::VirtualTable,
 };
 
 /// A relation of FROM with the names it brings. The scope's columns count from 0.
@@ -232,25 +233,7 @@ impl Binder<'_> {
                 return Err(SqlError::unsupported("reading a sequence as a table")
                     .with_hint("pg_sequences shows the last value of every sequence."));
             }
-            Some(names::Relation::Virtual(table)) => {
-                let fields: Vec<Field> = table
-                    .columns
-                    .iter()
-                    .zip(1..)
-                    .map(|(column, number)| Field {
-                        name: column.name.to_owned(),
-                        sql_type: column.sql_type,
-                        origin: (table.oid.0, number),
-                    })
-                    .collect();
-                let relation = Relation::Virtual {
-                    schema: table.schema.to_owned(),
-                    name: table.name.to_owned(),
-                    fields: fields.clone(),
-                };
-                let named = ScopeTable { schema: Some(table.schema.to_owned()), ..ScopeTable::plain(table.name) };
-                return source(relation, fields, named, alias, parent);
-            }
+            Some(names::Relation::Virtual(table)) => return virtual_source(table, alias, parent),
             None => return Err(self.unknown_relation(name)),
         };
         let (scan, named) = self.scan(table, alias);
@@ -353,6 +336,9 @@ impl Binder<'_> {
         let bound = self.exprs(args.iter().copied(), &inside)?;
         let call_name = alias.map_or_else(|| name.to_owned(), |alias| fold(&alias.name));
         let (relation, mut fields) = if functions::is_set_returning(name) {
+            if name == "unnest" && bound.len() > 1 {
+                check_arrays(&bound)?;
+            }
             let (args, fields) = self.set_call(name, bound)?;
             let function = Relation::Function { name: name.to_owned(), args, fields: Vec::new(), ordinality };
             (function, fields)
@@ -385,6 +371,14 @@ impl Binder<'_> {
     }
 }
 
+/// unnest takes any number of arrays, of any types.
+fn check_arrays(args: &[Expr]) -> SqlResult<()> {
+    match args.iter().find(|arg| functions::element_of(arg.sql_type().oid).is_none()) {
+        Some(arg) => functions::resolve_set_function("unnest", &[arg.sql_type()]).map(|_| ()),
+        None => Ok(()),
+    }
+}
+
 fn function_args(args: &[ast::FunctionArg]) -> SqlResult<Vec<&ast::Expr>> {
     args.iter()
         .map(|arg| match arg {
@@ -392,6 +386,30 @@ fn function_args(args: &[ast::FunctionArg]) -> SqlResult<Vec<&ast::Expr>> {
             _ => Err(SqlError::unsupported("named arguments")),
         })
         .collect()
+}
+
+/// A virtual table; behind its columns stands `tableoid`, which is no part of `*`.
+fn virtual_source<'s>(
+    table: &'static VirtualTable,
+    alias: Option<&ast::TableAlias>,
+    parent: Option<&'s Scope<'s>>,
+) -> SqlResult<Source<'s>> {
+    let fields = table.columns.iter().zip(1..).map(|(column, number)| Field {
+        name: column.name.to_owned(),
+        sql_type: column.sql_type,
+        origin: (table.oid.0, number),
+    });
+    let fields: Vec<Field> = fields.collect();
+    let own = Field { name: TABLE_OID.to_owned(), sql_type: SqlType::new(Oid::OID), origin: (0, 0) };
+    let relation = Relation::Virtual {
+        schema: table.schema.to_owned(),
+        name: table.name.to_owned(),
+        fields: fields.iter().cloned().chain([own.clone()]).collect(),
+    };
+    let named = ScopeTable { schema: Some(table.schema.to_owned()), ..ScopeTable::plain(table.name) };
+    let mut found = source(relation, fields, named, alias, parent)?;
+    found.scope.add_hidden(own);
+    Ok(found)
 }
 
 /// A relation with its alias applied.

@@ -14,7 +14,7 @@ mod from;
 mod names;
 mod query;
 mod recursion;
-mod same;
+pub(crate) mod same;
 mod scope;
 mod select;
 mod standalone;
@@ -23,6 +23,7 @@ mod types;
 mod visit;
 mod window;
 
+pub(crate) use standalone::bind_shown;
 pub use standalone::{
     bind_constant_expression, bind_conversion, bind_row_expression, is_constant, rename_in_expression,
 };
@@ -97,6 +98,11 @@ pub(crate) struct Binder<'a> {
     query_depth: Cell<usize>,
     /// Relations that were bound, for views.
     relations: Vec<Oid>,
+    /// Constants are not converted at once and nested conditions stay nested, so that an expression can be shown as it
+    /// was written.
+    keeps_conversions: bool,
+    /// Fields of the row values that the statement makes by functions, by the modifier of their type.
+    records: Vec<Vec<crate::plan::Field>>,
 }
 
 impl<'a> Binder<'a> {
@@ -110,6 +116,8 @@ impl<'a> Binder<'a> {
             depth: Cell::new(0),
             query_depth: Cell::new(0),
             relations: Vec::new(),
+            keeps_conversions: false,
+            records: Vec::new(),
         }
     }
 

@@ -6,7 +6,7 @@ use sharddb_schema as schema;
 use crate::plan::{AggregateCall, Expr, SortKey};
 
 /// Whether the expressions have the same form. Subqueries are never the same.
-pub(super) fn same(a: &Expr, b: &Expr) -> bool {
+pub(crate) fn same(a: &Expr, b: &Expr) -> bool {
     if a.sql_type() != b.sql_type() {
         return false;
     }

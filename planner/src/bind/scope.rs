@@ -19,6 +19,9 @@ pub(super) const CALLS: usize = 1 << 40;
 /// Distance between the index ranges of the kinds of calls.
 pub(super) const CALL_KIND: usize = 1 << 36;
 
+/// A column that every system table has without showing it.
+pub(super) const TABLE_OID: &str = "tableoid";
+
 /// A column that an expression can name.
 #[derive(Clone, Debug)]
 pub(super) struct ScopeColumn {
@@ -183,6 +186,14 @@ impl<'a> Scope<'a> {
         self.width = self.width.max(first + fields.len());
     }
 
+    /// Adds a column to the last relation that is no part of `*`.
+    pub(super) fn add_hidden(&mut self, field: Field) {
+        let expr = Expr::Column { index: self.width, sql_type: field.sql_type };
+        let table = self.tables.len().checked_sub(1);
+        self.columns.push(ScopeColumn { table, name: field.name, expr, origin: field.origin, bare: false });
+        self.width += 1;
+    }
+
     /// The column of this name, qualified or not; outer scopes are searched when this one has none.
     ///
     /// # Errors
@@ -212,7 +223,7 @@ impl<'a> Scope<'a> {
         let mut matching = self.columns.iter().filter(|column| {
             column.name == name
                 && match qualifier {
-                    None => column.bare,
+                    None => column.bare || (name == TABLE_OID && column.table.is_some()),
                     Some((schema, table)) => column.table.is_some_and(|at| self.tables[at].is_named(schema, table)),
                 }
         });

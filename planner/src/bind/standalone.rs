@@ -37,6 +37,23 @@ pub fn bind_row_expression(
     }
 }
 
+/// Binds an expression over a table's row to be shown: what was written stays apart from the conversions around it.
+pub(crate) fn bind_shown(
+    text: &str,
+    table: &TableDescriptor,
+    expected: Option<SqlType>,
+    context: &BindContext<'_>,
+) -> SqlResult<Expr> {
+    let tree = parse::parse_expression(text)?;
+    let mut binder = Binder::new(context, text);
+    binder.keeps_conversions = true;
+    let expr = binder.expr(&tree, &Scope::of_table(table, &table.name, 0, None))?;
+    match expected {
+        Some(expected) => binder.coerce(expr, SqlType::new(expected.oid), CastContext::Assignment),
+        None => Ok(expr),
+    }
+}
+
 /// Binds a value without input, converted as an assignment does: DEFAULT.
 pub fn bind_constant_expression(text: &str, expected: SqlType, context: &BindContext<'_>) -> SqlResult<Expr> {
     let tree = parse::parse_expression(text)?;

@@ -61,6 +61,14 @@ pub fn virtual_table(schema: &str, name: &str) -> Option<&'static VirtualTable> 
     TABLES.get(name)?.iter().find(|table| table.schema == schema)
 }
 
+static BY_OID: LazyLock<HashMap<Oid, &'static VirtualTable>> =
+    LazyLock::new(|| virtual_tables().map(|table| (table.oid, table)).collect());
+
+/// The virtual table with this OID.
+pub fn virtual_table_by_oid(oid: Oid) -> Option<&'static VirtualTable> {
+    BY_OID.get(&oid).copied()
+}
+
 /// Every virtual table.
 pub fn virtual_tables() -> impl Iterator<Item = &'static VirtualTable> {
     TABLES.values().flatten()

@@ -82,7 +82,7 @@ fn convert(value: &Datum, from: SqlType, to: SqlType, context: CastContext, env:
                 return Ok(scalar);
             }
         }
-        (Datum::Oid(value), _) if is_oid(to.oid) => return Ok(Datum::Oid(*value)),
+        (Datum::Oid(value), _) if to.oid.is_unsigned() => return Ok(Datum::Oid(*value)),
         // char(n) loses its padding on the way to other strings.
         (Datum::Text(text), Oid::TEXT | Oid::VARCHAR | Oid::NAME) if from.oid == Oid::BPCHAR => {
             return through_text(text.trim_end_matches(' '), to, context, env);
@@ -91,7 +91,7 @@ fn convert(value: &Datum, from: SqlType, to: SqlType, context: CastContext, env:
     }
     let mut text = String::new();
     match value {
-        Datum::Oid(oid) if is_name(from.oid) => text = object_name(env, from.oid, *oid),
+        Datum::Oid(oid) if from.oid.is_object_name() => text = object_name(env, from.oid, *oid),
         _ => write_text(value, from, &env.format, &mut text),
     }
     // bool says true and false when cast to a string, t and f when printed.
@@ -102,19 +102,10 @@ fn convert(value: &Datum, from: SqlType, to: SqlType, context: CastContext, env:
 }
 
 fn through_text(text: &str, to: SqlType, context: CastContext, env: &EvalContext) -> SqlResult<Datum> {
-    if is_name(to.oid) {
+    if to.oid.is_object_name() {
         return resolve_object(env, to.oid, text).map(Datum::Oid);
     }
     parse_datum(to, text, &env.format, Now(env.transaction_time), context)
-}
-
-/// Types whose values show as names of objects.
-fn is_name(oid: Oid) -> bool {
-    matches!(oid, Oid::REGPROC | Oid::REGCLASS | Oid::REGTYPE | Oid::REGNAMESPACE | Oid::REGROLE)
-}
-
-fn is_oid(oid: Oid) -> bool {
-    matches!(oid, Oid::OID | Oid::XID | Oid::REGPROC | Oid::REGCLASS | Oid::REGTYPE | Oid::REGNAMESPACE | Oid::REGROLE)
 }
 
 /// Conversions between numbers; `None` if the value or the target is none.
@@ -153,7 +144,7 @@ fn to_number(value: &Datum, to: Oid) -> SqlResult<Option<Datum>> {
             }
             None => return Ok(None),
         },
-        Oid::OID | Oid::REGPROC | Oid::REGCLASS | Oid::REGTYPE | Oid::REGNAMESPACE | Oid::REGROLE => match value {
+        oid if oid == Oid::OID || oid.is_object_name() => match value {
             Datum::Int2(value) => Datum::Oid(i32::from(*value) as u32),
             Datum::Int4(value) => Datum::Oid(*value as u32),
             Datum::Int8(value) => Datum::Oid(

@@ -39,7 +39,6 @@ pub fn cast_context(from: Oid, to: Oid) -> Option<CastContext> {
 /// Rows of `pg_cast`.
 fn listed(from: Oid, to: Oid) -> Option<CastContext> {
     use CastContext::{Assignment, Explicit, Implicit};
-    const REG: [Oid; 5] = [Oid::REGPROC, Oid::REGCLASS, Oid::REGTYPE, Oid::REGNAMESPACE, Oid::REGROLE];
     let rank = |oid: Oid| {
         [Oid::INT2, Oid::INT4, Oid::INT8, Oid::NUMERIC, Oid::FLOAT4, Oid::FLOAT8].iter().position(|known| *known == oid)
     };
@@ -47,7 +46,7 @@ fn listed(from: Oid, to: Oid) -> Option<CastContext> {
     if let (Some(from), Some(to)) = (rank(from), rank(to)) {
         return Some(if from < to { Implicit } else { Assignment });
     }
-    let oid_like = |oid: Oid| oid == Oid::OID || REG.contains(&oid);
+    let oid_like = |oid: Oid| oid == Oid::OID || oid.is_object_name();
     let integer = |oid: Oid| matches!(oid, Oid::INT2 | Oid::INT4 | Oid::INT8);
     if integer(from) && oid_like(to) {
         return Some(Implicit);
@@ -56,7 +55,9 @@ fn listed(from: Oid, to: Oid) -> Option<CastContext> {
         return Some(Assignment);
     }
     if oid_like(from) && oid_like(to) {
-        return (from == Oid::OID || to == Oid::OID).then_some(Implicit);
+        let paired = |one, other| (from, to) == (one, other) || (from, to) == (other, one);
+        let same = paired(Oid::REGPROC, Oid::REGPROCEDURE) || paired(Oid::REGOPER, Oid::REGOPERATOR);
+        return (from == Oid::OID || to == Oid::OID || same).then_some(Implicit);
     }
     Some(match (from, to) {
         (Oid::TEXT | Oid::VARCHAR | Oid::BPCHAR, Oid::TEXT | Oid::VARCHAR | Oid::BPCHAR) => Implicit,

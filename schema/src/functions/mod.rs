@@ -24,10 +24,14 @@ pub use resolve::{
     Resolved, common_type, element_of, resolve_aggregate, resolve_function, resolve_operator, resolve_ordered_set,
     resolve_set_function,
 };
-pub use system::{constraint_definition, format_type, index_definition, object_name, resolve_object, type_by_name};
+pub(crate) use system::builtin_name;
+pub use system::{
+    COLLATIONS, ObjectNames, constraint_definition, expression_text, format_type, index_definition, object_name,
+    record_field, resolve_object, type_by_name,
+};
 pub use table::{
-    aggregate_by_key, all_aggregates, all_functions, all_set_functions, function_by_key, is_aggregate, is_ordered_set,
-    is_scalar, is_set_returning, is_window, set_function,
+    aggregate_by_key, all_aggregates, all_functions, all_ordered_sets, all_set_functions, function_by_key,
+    is_aggregate, is_ordered_set, is_scalar, is_set_returning, is_window, set_function,
 };
 pub use text::{quote_identifier, quote_literal};
 
@@ -108,6 +112,19 @@ pub trait Host: Send + Sync + std::fmt::Debug {
     /// A bound CHECK, DEFAULT or index as `pg_get_constraintdef`, `pg_get_indexdef`, `pg_get_viewdef` and their like
     /// print it; `None` for an OID they do not know. `function` is the function's name.
     fn definition(&self, function: &str, args: &[Datum]) -> SqlResult<Option<String>>;
+    /// An expression over a table's row as `pg_get_expr` shows it; `expected` is the type of the column that a DEFAULT
+    /// is for. `None` if it cannot be read.
+    fn expression(
+        &self,
+        env: &EvalContext,
+        table: &crate::TableDescriptor,
+        text: &str,
+        expected: Option<SqlType>,
+        pretty: bool,
+    ) -> Option<String> {
+        let _ = (env, table, text, expected, pretty);
+        None
+    }
     /// OID of a virtual table of the system.
     fn system_relation(&self, schema: &str, name: &str) -> Option<Oid> {
         let _ = (schema, name);
@@ -133,6 +150,10 @@ pub trait Host: Send + Sync + std::fmt::Debug {
     fn signal(&self, backend_pid: i32, terminate: bool) -> bool;
     /// What the clock says: microseconds since 1970-01-01 UTC (`clock_timestamp`).
     fn clock_time(&self) -> Option<i64> {
+        None
+    }
+    /// When the process began: microseconds since 1970-01-01 UTC (`pg_postmaster_start_time`).
+    fn process_start(&self) -> Option<i64> {
         None
     }
     /// Waits, ending early with an error when the statement is cancelled (`pg_sleep`).

@@ -57,6 +57,7 @@ static TABLES: &[&[Function]] = &[
     system::SEQUENCE,
     system::DESCRIBE,
     system::ASKED,
+    system::ROUTINE,
     system::SIZES,
     system::ADVISORY,
     system::EXTREME,
@@ -163,6 +164,11 @@ pub fn all_functions() -> impl Iterator<Item = &'static Function> {
 /// Every built-in aggregate, for `pg_proc` and `pg_aggregate`.
 pub fn all_aggregates() -> impl Iterator<Item = &'static Aggregate> {
     AGGREGATES.iter().flat_map(|table| table.iter())
+}
+
+/// Every built-in ordered-set aggregate.
+pub fn all_ordered_sets() -> impl Iterator<Item = &'static Aggregate> {
+    aggregate::ORDERED.iter()
 }
 
 /// Every built-in set-returning function.

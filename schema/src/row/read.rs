@@ -176,9 +176,7 @@ pub fn decode_value(sql_type: SqlType, field: &RawField<'_>) -> SqlResult<Datum>
         Oid::UUID => Datum::Uuid(field.array()?),
         Oid::JSON => Datum::Json(Arc::from(field.text()?)),
         Oid::JSONB => Datum::Jsonb(Arc::from(field.text()?)),
-        Oid::OID | Oid::XID | Oid::REGPROC | Oid::REGCLASS | Oid::REGTYPE | Oid::REGNAMESPACE | Oid::REGROLE => {
-            Datum::Oid(u32::from_le_bytes(field.array()?))
-        }
+        oid if oid.is_unsigned() => Datum::Oid(u32::from_le_bytes(field.array()?)),
         _ => payload::decode_payload(field.variable()?)?,
     })
 }

@@ -59,9 +59,7 @@ pub fn parse_datum(
             Datum::Json(text.into())
         }
         Oid::JSONB => Datum::Jsonb(normalize_jsonb(text)?.into()),
-        Oid::OID | Oid::XID | Oid::REGPROC | Oid::REGCLASS | Oid::REGTYPE | Oid::REGNAMESPACE | Oid::REGROLE => {
-            Datum::Oid(number::parse_oid(text)?)
-        }
+        oid if oid.is_unsigned() => Datum::Oid(number::parse_oid(text)?),
         Oid::DATE => Datum::Date(datetime::parse_date(text, settings, now)?),
         Oid::TIME => Datum::Time(fit_time(datetime::parse_time(text, settings, now)?, sql_type.modifier)),
         Oid::TIMETZ => {

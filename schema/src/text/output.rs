@@ -7,7 +7,7 @@ use super::{
     bytes,
     number::{write_double, write_single},
 };
-use crate::{ArrayValue, Datum, FormatSettings, Oid, SqlType, datetime};
+use crate::{ArrayValue, Datum, FormatSettings, Oid, SqlType, datetime, functions::builtin_name};
 
 /// Writes a value as its type's output function does; nothing for NULL, which has no text.
 pub fn write_text(value: &Datum, sql_type: SqlType, settings: &FormatSettings, out: &mut String) {
@@ -37,11 +37,9 @@ pub fn write_text(value: &Datum, sql_type: SqlType, settings: &FormatSettings, o
         Datum::TimestampTz(micros) => datetime::write_timestamptz(*micros, settings, out),
         Datum::Interval(value) => datetime::write_interval(value, settings, out),
         Datum::Uuid(value) => bytes::write_uuid(value, out),
-        // regclass and its kin show "-" for no object; names are looked up where the catalog is known.
-        Datum::Oid(0) if !matches!(sql_type.oid, Oid::OID | Oid::XID) => out.push('-'),
-        Datum::Oid(value) if sql_type.oid == Oid::REGTYPE => match Oid(*value).type_info() {
-            Some(info) => out.push_str(info.sql_name),
-            None => put!("{value}"),
+        Datum::Oid(value) if sql_type.oid.is_object_name() => match &settings.names {
+            Some(names) => out.push_str(&names.show(sql_type.oid, *value)),
+            None => out.push_str(&builtin_name(sql_type.oid, *value)),
         },
         Datum::Oid(value) => put!("{value}"),
         Datum::Array(array) if matches!(sql_type.oid, Oid::INT2VECTOR | Oid::OIDVECTOR) => {

@@ -109,9 +109,7 @@ impl<'a> Reader<'a> {
                 Datum::Json(text.into())
             }
             Oid::JSONB => self.jsonb()?,
-            Oid::OID | Oid::XID | Oid::REGPROC | Oid::REGCLASS | Oid::REGTYPE | Oid::REGNAMESPACE | Oid::REGROLE => {
-                Datum::Oid(self.int4()? as u32)
-            }
+            oid if oid.is_unsigned() => Datum::Oid(self.int4()? as u32),
             Oid::DATE => Datum::Date(self.date()?),
             Oid::TIME => Datum::Time(self.time()?),
             Oid::TIMETZ => self.timetz()?,

@@ -15,7 +15,7 @@ use proto::{SqlError, SqlResult, SqlState};
 use sharddb_proto as proto;
 
 use crate::{
-    Datum, Oid, SqlType,
+    Datum, SqlType,
     datetime::Now,
     functions::{CastContext, EvalContext, resolve_object},
     text::parse_datum,
@@ -24,7 +24,7 @@ use crate::{
 /// Reads a value sent as text: 22021 unless it is UTF-8 without NUL.
 pub fn decode_text(bytes: &[u8], sql_type: SqlType, env: &EvalContext) -> SqlResult<Datum> {
     let text = decode_utf8(bytes)?;
-    if matches!(sql_type.oid, Oid::REGPROC | Oid::REGCLASS | Oid::REGTYPE | Oid::REGNAMESPACE | Oid::REGROLE) {
+    if sql_type.oid.is_object_name() {
         return resolve_object(env, sql_type.oid, text).map(Datum::Oid);
     }
     parse_datum(sql_type, text, &env.format, Now(env.transaction_time), CastContext::Assignment)

@@ -23,6 +23,16 @@ impl Host for Session {
     fn catalog(&self) -> Arc<Catalog> {
         self.catalog.clone()
     }
+    fn expression(
+        &self,
+        _: &EvalContext,
+        _: &TableDescriptor,
+        text: &str,
+        _: Option<SqlType>,
+        pretty: bool,
+    ) -> Option<String> {
+        Some(if pretty { text.to_owned() } else { format!("({text})") })
+    }
     fn setting(&self, name: &str) -> Option<String> {
         (name == "work_mem").then(|| "4MB".to_owned())
     }
@@ -87,7 +97,7 @@ fn index(id: u32, oid: u32, name: &str, columns: &[(u16, bool)]) -> IndexDescrip
         nulls_not_distinct: false,
         state: IndexState::Ready,
         constraint: None,
-        predicate: (id == 2).then(|| "(b > 0)".to_owned()),
+        predicate: (id == 2).then(|| "b > 0".to_owned()),
     }
 }
 

@@ -13,7 +13,7 @@ use fragment::{Column, ColumnBuilder, from_arrow};
 use futures::StreamExt;
 use proto::SqlResult;
 use schema::{
-    Datum, Oid,
+    Datum, Oid, SqlType,
     functions::{SetFunction, SetRows},
 };
 use sharddb_fragment as fragment;
@@ -31,6 +31,18 @@ pub(in crate::general) struct SetFunctionCall {
     pub(in crate::general) arg_types: Vec<Oid>,
     /// Types of its result columns.
     pub(in crate::general) result: Vec<Oid>,
+}
+
+impl SetFunctionCall {
+    /// Several columns where one is wanted are one row value.
+    fn shaped(&self, row: Vec<Datum>) -> Vec<Datum> {
+        if self.result[..] != [Oid::RECORD] || row.len() == 1 {
+            return row;
+        }
+        let args: Vec<SqlType> = self.arg_types.iter().map(|oid| SqlType::new(*oid)).collect();
+        let types = (self.function.columns)(&args).into_iter().map(|(_, sql_type)| sql_type.oid);
+        vec![Datum::Record(types.zip(row).collect())]
+    }
 }
 
 /// Calls set-returning functions.
@@ -157,6 +169,7 @@ impl Run {
         output.origin.push(origin);
         let mut columns = output.columns.iter_mut();
         for (call, row) in self.calls.iter().zip(rows) {
+            let row = row.map(|row| call.shaped(row));
             for at in 0..call.result.len() {
                 let Some(builder) = columns.next() else { break };
                 match row.as_ref().and_then(|row| row.get(at)) {

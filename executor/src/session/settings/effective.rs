@@ -49,6 +49,7 @@ impl Effective {
                 interval_style: interval_style(value("IntervalStyle")),
                 extra_float_digits: value("extra_float_digits").parse().unwrap_or(1),
                 bytea_hex: value("bytea_output") != "escape",
+                names: None,
             },
             statement_timeout: millis("statement_timeout"),
             lock_timeout_ms: value("lock_timeout").parse().unwrap_or(0),

@@ -12,4 +12,4 @@ mod value;
 
 pub(crate) use effective::{Effective, isolation};
 pub(crate) use registry::{Context, Kind, Parameter, parameters};
-pub(crate) use store::{Mark, Settings};
+pub(crate) use store::{Mark, ParameterRow, Settings};

@@ -11,7 +11,17 @@ use std::collections::BTreeMap;
 use proto::{SqlError, SqlResult, SqlState};
 use sharddb_proto as proto;
 
-use super::{Context, Effective, Kind, Parameter, parameters, registry, text, time_zone, value};
+use super::{Context, Effective, Parameter, parameters, registry, text, time_zone, value};
+
+/// A parameter with its values in a session.
+#[derive(Debug)]
+pub(crate) struct ParameterRow {
+    pub(crate) parameter: &'static Parameter,
+    /// The present value, without its unit.
+    pub(crate) value: String,
+    /// What RESET goes back to.
+    pub(crate) reset: String,
+}
 
 /// A place in the undo list, to roll back to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,20 +165,13 @@ impl Settings {
         changed.into_iter().map(|i| (parameters()[i].name.to_owned(), self.shown(i))).collect()
     }
 
-    /// Name, value, unit, context and type of every parameter, for `pg_settings`.
-    pub(crate) fn describe(&self) -> Vec<[String; 5]> {
+    /// Every parameter, for `pg_settings`.
+    pub(crate) fn describe(&self) -> Vec<ParameterRow> {
         let visible = parameters().iter().enumerate().filter(|(_, parameter)| !parameter.hidden);
         visible
             .map(|(at, parameter)| {
-                let kind = match parameter.kind {
-                    Kind::Bool => "bool",
-                    Kind::Integer { .. } => "integer",
-                    Kind::Real { .. } => "real",
-                    Kind::Enum { .. } => "enum",
-                    Kind::String => "string",
-                };
-                let value = self.stored(at).0;
-                [parameter.name, value, parameter.unit, parameter.context.name(), kind].map(str::to_owned)
+                let (value, reset) = self.stored(at);
+                ParameterRow { parameter, value: value.to_owned(), reset: reset.to_owned() }
             })
             .collect()
     }

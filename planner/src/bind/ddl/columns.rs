@@ -99,7 +99,7 @@ impl Binder<'_> {
             }
             changed
         })?;
-        Ok((!value.is_null()).then(|| typed_text(tree, sql_type)))
+        Ok((!value.is_null()).then(|| tree.to_string()))
     }
 
     fn set_generated(&mut self, column: &mut ColumnDefinition, option: &ColumnOption) -> SqlResult<()> {
@@ -125,17 +125,6 @@ impl Binder<'_> {
         column.identity = Some((identity, options));
         column.not_null = true;
         Ok(())
-    }
-}
-
-/// A default's text, in which a bare string says its type, as PostgreSQL shows it.
-fn typed_text(tree: &ast::Expr, sql_type: SqlType) -> String {
-    let numeric = sql_type.oid.type_info().is_some_and(|info| info.category == schema::Category::Numeric);
-    match tree {
-        ast::Expr::Value(value) if !numeric && matches!(value.value, ast::Value::SingleQuotedString(_)) => {
-            format!("{tree}::{}", types::type_name(sql_type))
-        }
-        _ => tree.to_string(),
     }
 }
 

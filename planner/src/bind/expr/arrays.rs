@@ -7,7 +7,7 @@ use sharddb_schema as schema;
 use sqlparser::ast::{self, AccessExpr, BinaryOperator, Subscript};
 
 use super::{
-    super::{Binder, scope::Scope, types},
+    super::{Binder, fold, scope::Scope, types},
     operator::symbol,
 };
 use crate::plan::Expr;
@@ -25,6 +25,10 @@ impl Binder<'_> {
     }
 
     pub(super) fn subscript(&mut self, root: &ast::Expr, chain: &[AccessExpr], scope: &Scope<'_>) -> SqlResult<Expr> {
+        if let ([AccessExpr::Dot(ast::Expr::Identifier(name))], ast::Expr::Nested(inner)) = (chain, root) {
+            let record = self.expr(inner, scope)?;
+            return self.record_field(record, &fold(name));
+        }
         // `t.a[1]` comes as the root `t` followed by a field.
         let fields = chain.iter().take_while(|access| matches!(access, AccessExpr::Dot(_))).count();
         let mut names = Vec::new();

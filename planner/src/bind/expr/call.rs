@@ -17,6 +17,25 @@ use super::{
 };
 use crate::plan::{AggregateCall, Expr, Field};
 
+/// Functions that write whatever they are given as text.
+const WRITERS: [&str; 15] = [
+    "concat",
+    "concat_ws",
+    "format",
+    "json_agg",
+    "json_build_array",
+    "json_build_object",
+    "json_object_agg",
+    "jsonb_agg",
+    "jsonb_build_array",
+    "jsonb_build_object",
+    "jsonb_object_agg",
+    "quote_literal",
+    "quote_nullable",
+    "to_json",
+    "to_jsonb",
+];
+
 /// What a call says besides its name.
 struct Arguments<'t> {
     exprs: Vec<&'t ast::Expr>,
@@ -119,6 +138,7 @@ impl Binder<'_> {
 
     /// Calls a scalar function. A type's name called with one argument is a cast.
     pub(in crate::bind) fn call(&mut self, name: &str, args: Vec<Expr>) -> SqlResult<Expr> {
+        let args = self.shown_arguments(name, args)?;
         let given: Vec<SqlType> = args.iter().map(Expr::sql_type).collect();
         let found = match functions::resolve_function(name, &given) {
             Ok(found) => found,
@@ -130,6 +150,23 @@ impl Binder<'_> {
             .map(|(arg, target)| self.argument(arg, *target))
             .collect::<SqlResult<Vec<_>>>()?;
         Ok(Expr::Call { function: found.function, args, sql_type: found.result })
+    }
+
+    /// Functions that write any value as text get values of regclass and its kin as text, since such a value does not say
+    /// by itself what it names.
+    fn shown_arguments(&mut self, name: &str, args: Vec<Expr>) -> SqlResult<Vec<Expr>> {
+        if !WRITERS.contains(&name) {
+            return Ok(args);
+        }
+        args.into_iter().map(|arg| self.shown(arg)).collect()
+    }
+
+    /// A value of regclass and its kin as text; any other as it is.
+    pub(super) fn shown(&mut self, expr: Expr) -> SqlResult<Expr> {
+        if !expr.sql_type().oid.is_object_name() {
+            return Ok(expr);
+        }
+        self.coerce(expr, SqlType::new(Oid::TEXT), functions::CastContext::Explicit)
     }
 
     fn call_as_cast(&mut self, name: &str, mut args: Vec<Expr>) -> Option<SqlResult<Expr>> {
@@ -252,6 +289,7 @@ impl Binder<'_> {
         scope: &Scope<'_>,
     ) -> SqlResult<AggregateCall> {
         let exprs = self.exprs(args.exprs.iter().copied(), scope)?;
+        let exprs = self.shown_arguments(name, exprs)?;
         if exprs.is_empty() && !args.star && name == "count" {
             let message = "count(*) must be used to call a parameterless aggregate function";
             return Err(SqlError::new(SqlState::WrongObjectType, message));
@@ -313,9 +351,15 @@ impl Binder<'_> {
         if args.iter().any(nested) {
             return Err(SqlError::unsupported("set-returning functions as arguments of others"));
         }
-        let (args, fields) = self.set_call(name, args)?;
-        let [field] = fields.as_slice() else {
-            return Err(SqlError::unsupported(format!("{name} with several columns in a select list")));
+        if name == "unnest" && args.len() > 1 {
+            let message = "unnest of several arrays is only allowed in FROM";
+            return Err(SqlError::new(SqlState::FeatureNotSupported, message));
+        }
+        let (args, mut fields) = self.set_call(name, args)?;
+        let field = match fields.len() {
+            1 => fields.remove(0),
+            // Several columns are one row value.
+            _ => Field { name: name.to_owned(), sql_type: self.record_type(fields), origin: (0, 0) },
         };
         let mut calls = scope.calls.borrow_mut();
         calls.sets.push((name.to_owned(), args, field.clone()));

@@ -8,6 +8,7 @@ mod naming;
 mod operator;
 mod ordered_set;
 mod predicate;
+mod records;
 mod special;
 mod subquery;
 

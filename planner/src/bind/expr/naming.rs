@@ -17,7 +17,7 @@ fn name(tree: &ast::Expr) -> Option<String> {
         E::CompoundFieldAccess { root, .. } => name(root),
         E::Nested(inner) | E::Collate { expr: inner, .. } => name(inner),
         E::Function(function) => function.name.0.last()?.as_ident().map(fold).map(|name| called(&name)),
-        E::Cast { expr, data_type, .. } => name(expr).or_else(|| {
+        E::Cast { expr, data_type, .. } => own_name(expr).or_else(|| {
             let found = types::sql_type(data_type).ok()?;
             // An array is named after its element.
             let found = found.oid.element_type().unwrap_or(found.oid);
@@ -27,7 +27,7 @@ fn name(tree: &ast::Expr) -> Option<String> {
             types::sql_type(&typed.data_type).ok()?.oid.type_info().map(|info| info.name.to_owned())
         }
         E::Interval(_) => fixed("interval"),
-        E::Case { else_result, .. } => match else_result.as_deref().and_then(name) {
+        E::Case { else_result, .. } => match else_result.as_deref().and_then(own_name) {
             Some(name) => Some(name),
             None => fixed("case"),
         },
@@ -52,6 +52,16 @@ fn name(tree: &ast::Expr) -> Option<String> {
         },
         E::Subquery(query) => subquery_name(&query.body),
         _ => None,
+    }
+}
+
+/// The name that an expression keeps when it is cast: not that of another cast or a CASE, which are weak.
+fn own_name(tree: &ast::Expr) -> Option<String> {
+    match tree {
+        E::Nested(inner) | E::Collate { expr: inner, .. } | E::Cast { expr: inner, .. } => own_name(inner),
+        E::Case { else_result, .. } => else_result.as_deref().and_then(own_name),
+        E::TypedString(_) | E::Interval(_) | E::Value(_) => None,
+        other => name(other),
     }
 }
 

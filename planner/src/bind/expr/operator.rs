@@ -44,7 +44,7 @@ impl Binder<'_> {
         // A chain leans to the left; walking down it in a loop spares the stack.
         let mut trees = vec![right];
         let mut rest = left;
-        while let ast::Expr::BinaryOp { left, op: inner, right } = rest
+        while let ast::Expr::BinaryOp { left, op: inner, right } = without_brackets(rest)
             && inner == op
         {
             trees.push(right);
@@ -54,7 +54,9 @@ impl Binder<'_> {
         let mut conditions = Vec::with_capacity(trees.len());
         for tree in trees.into_iter().rev() {
             match (self.boolean(tree, clause, scope)?, op) {
-                (Expr::And(inner), BinaryOperator::And) | (Expr::Or(inner), BinaryOperator::Or) => {
+                (Expr::And(inner), BinaryOperator::And) | (Expr::Or(inner), BinaryOperator::Or)
+                    if !self.keeps_conversions =>
+                {
                     conditions.extend(inner);
                 }
                 (condition, _) => conditions.push(condition),
@@ -65,6 +67,11 @@ impl Binder<'_> {
 
     /// Applies a binary operator, converting both sides as PostgreSQL's resolution says.
     pub(in crate::bind) fn operator(&mut self, symbol: &str, left: Expr, right: Expr) -> SqlResult<Expr> {
+        let is_array = |expr: &Expr| expr.sql_type().oid.element_type().is_some();
+        let (left, right) = match symbol {
+            "||" if !is_array(&left) && !is_array(&right) => (self.shown(left)?, self.shown(right)?),
+            _ => (left, right),
+        };
         let found = functions::resolve_operator(symbol, Some(left.sql_type()), right.sql_type())?;
         let left = self.argument(left, found.args[0])?;
         let right = self.argument(right, found.args[1])?;
@@ -165,6 +172,13 @@ pub(super) fn combine(mut parts: Vec<Expr>, conjunction: bool) -> Expr {
         (1, _) => parts.remove(0),
         (_, true) => Expr::And(parts),
         (_, false) => Expr::Or(parts),
+    }
+}
+
+fn without_brackets(tree: &ast::Expr) -> &ast::Expr {
+    match tree {
+        ast::Expr::Nested(inner) => without_brackets(inner),
+        other => other,
     }
 }
 

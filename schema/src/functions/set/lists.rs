@@ -24,6 +24,24 @@ fn unnest(args: &[Datum]) -> SqlResult<SetRows> {
     Ok(rows((0..array.values.len()).map(move |at| array.values[at].clone())))
 }
 
+/// Elements of several arrays side by side; the shorter ones end in NULLs.
+fn unnest_all(args: &[Datum]) -> SqlResult<SetRows> {
+    let arrays = args.iter().map(|value| match value {
+        Datum::Array(array) => Ok(array.values.clone()),
+        Datum::Null => Ok(Vec::new()),
+        _ => Err(mismatch(args)),
+    });
+    let arrays = arrays.collect::<SqlResult<Vec<Vec<Datum>>>>()?;
+    let longest = arrays.iter().map(Vec::len).max().unwrap_or_default();
+    let row = move |at| arrays.iter().map(|values| values.get(at).cloned().unwrap_or(Datum::Null)).collect();
+    Ok(Box::new((0..longest).map(move |at| Ok(row(at)))))
+}
+
+fn unnest_columns(args: &[SqlType]) -> Vec<(String, SqlType)> {
+    let column = |array: &SqlType| ("unnest".to_owned(), SqlType::new(element_of(array.oid).unwrap_or(T)));
+    args.iter().map(column).collect()
+}
+
 /// Elements with their places, as the information schema's helper gives them.
 fn expand(args: &[Datum]) -> SqlResult<SetRows> {
     let [Datum::Array(array)] = args else { return Err(mismatch(args)) };
@@ -74,6 +92,10 @@ pub(in crate::functions) static LISTS: &[SetFunction] = &[
         |args| column("unnest", element_type(args)),
         |_, args| unnest(args),
     ),
+    // Only in FROM, and of arrays, which the binder looks after.
+    set("unnest", &[Oid::ANY; 2], Oid::RECORD, unnest_columns, |_, args| unnest_all(args)).lenient(),
+    set("unnest", &[Oid::ANY; 3], Oid::RECORD, unnest_columns, |_, args| unnest_all(args)).lenient(),
+    set("unnest", &[Oid::ANY; 4], Oid::RECORD, unnest_columns, |_, args| unnest_all(args)).lenient(),
     set(
         "_pg_expandarray",
         &[Oid::ANYARRAY],

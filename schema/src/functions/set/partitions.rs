@@ -2,18 +2,25 @@
 
 use super::{column, rows, set};
 use crate::{
-    Oid,
+    Oid, SqlType,
     functions::{SetFunction, Volatility},
 };
 
-/// pg_partition_ancestors
-pub(in crate::functions) static PARTITIONS: &[SetFunction] = &[SetFunction {
-    volatility: Volatility::Volatile,
-    ..set(
-        "pg_partition_ancestors",
-        &[Oid::REGCLASS],
-        Oid::REGCLASS,
-        |_| column("relid", Oid::REGCLASS),
-        |_, _| Ok(rows([])),
-    )
-}];
+const fn none(name: &'static str, result: Oid, columns: fn(&[SqlType]) -> Vec<(String, SqlType)>) -> SetFunction {
+    SetFunction {
+        volatility: Volatility::Volatile,
+        ..set(name, &[Oid::REGCLASS], result, columns, |_, _| Ok(rows([])))
+    }
+}
+
+fn tree(_: &[SqlType]) -> Vec<(String, SqlType)> {
+    let columns =
+        [("relid", Oid::REGCLASS), ("parentrelid", Oid::REGCLASS), ("isleaf", Oid::BOOL), ("level", Oid::INT4)];
+    columns.map(|(name, oid)| (name.to_owned(), SqlType::new(oid))).to_vec()
+}
+
+/// pg_partition_ancestors and pg_partition_tree
+pub(in crate::functions) static PARTITIONS: &[SetFunction] = &[
+    none("pg_partition_ancestors", Oid::REGCLASS, |_| column("relid", Oid::REGCLASS)),
+    none("pg_partition_tree", Oid::RECORD, tree),
+];

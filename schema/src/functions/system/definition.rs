@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
+use super::object_name;
 use crate::{
     Catalog, ColumnId, ConstraintDescriptor, ConstraintKind, IndexColumn, IndexDescriptor, Oid, ReferentialAction,
-    TableDescriptor, functions::quote_identifier,
+    SqlType, TableDescriptor,
+    functions::{EvalContext, quote_identifier},
 };
 
 fn column_name(table: &TableDescriptor, id: ColumnId) -> Option<String> {
@@ -32,11 +34,25 @@ fn action(event: &str, action: ReferentialAction) -> String {
     format!(" ON {event} {shown}")
 }
 
-/// A constraint as pg_get_constraintdef shows it. Referenced tables outside of `public` are shown with their schema.
+/// An expression over a table's row, with brackets around every operation unless it is to be pretty.
+pub fn expression_text(
+    env: &EvalContext,
+    table: &TableDescriptor,
+    text: &str,
+    expected: Option<SqlType>,
+    pretty: bool,
+) -> String {
+    let shown = env.host.as_deref().and_then(|host| host.expression(env, table, text, expected, pretty));
+    shown.unwrap_or_else(|| text.to_owned())
+}
+
+/// A constraint as pg_get_constraintdef shows it.
 pub fn constraint_definition(
+    env: &EvalContext,
     catalog: &Catalog,
     table: &TableDescriptor,
     constraint: &ConstraintDescriptor,
+    pretty: bool,
 ) -> Option<String> {
     let mut out = match &constraint.kind {
         ConstraintKind::PrimaryKey { columns } => format!("PRIMARY KEY ({})", column_list(table, columns)?),
@@ -45,16 +61,15 @@ pub fn constraint_definition(
             let nulls = if distinct { " NULLS NOT DISTINCT" } else { "" };
             format!("UNIQUE{nulls} ({})", column_list(table, columns)?)
         }
-        ConstraintKind::Check { expression, .. } => format!("CHECK (({}))", bare(expression)),
+        ConstraintKind::Check { expression, .. } => {
+            format!("CHECK ({})", expression_text(env, table, expression, None, pretty))
+        }
         ConstraintKind::ForeignKey { columns, table: target, referenced, on_delete, on_update } => {
             let target = catalog.table(*target)?;
-            let name = match catalog.schema_name(target.schema) {
-                Some("public") => quote_identifier(&target.name).into_owned(),
-                _ => qualified(catalog, target.schema, &target.name)?,
-            };
             format!(
-                "FOREIGN KEY ({}) REFERENCES {name}({}){}{}",
+                "FOREIGN KEY ({}) REFERENCES {}({}){}{}",
                 column_list(table, columns)?,
+                object_name(env, Oid::REGCLASS, target.oid.0),
                 column_list(target, referenced)?,
                 action("UPDATE", *on_update),
                 action("DELETE", *on_delete)
@@ -65,25 +80,6 @@ pub fn constraint_definition(
         out.push_str(" NOT VALID");
     }
     Some(out)
-}
-
-/// An expression without brackets around all of it.
-fn bare(expression: &str) -> &str {
-    let trimmed = expression.trim();
-    let Some(inner) = trimmed.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) else { return trimmed };
-    // The outer brackets must be a pair.
-    let mut depth = 0_i32;
-    for c in inner.chars() {
-        match c {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            _ => {}
-        }
-        if depth < 0 {
-            return trimmed;
-        }
-    }
-    inner
 }
 
 /// A column of an index, with its direction if that is not the usual one.
@@ -100,21 +96,31 @@ pub(super) fn index_column(table: &TableDescriptor, column: &IndexColumn, with_o
     Some(out)
 }
 
-/// An index as pg_get_indexdef shows it.
-pub fn index_definition(catalog: &Catalog, table: &TableDescriptor, index: &IndexDescriptor) -> Option<String> {
+/// An index as pg_get_indexdef shows it. The pretty form names the table as the search path finds it.
+pub fn index_definition(
+    env: &EvalContext,
+    catalog: &Catalog,
+    table: &TableDescriptor,
+    index: &IndexDescriptor,
+    pretty: bool,
+) -> Option<String> {
     let columns: Option<Vec<String>> = index.columns.iter().map(|column| index_column(table, column, true)).collect();
+    let relation = match pretty {
+        true => object_name(env, Oid::REGCLASS, table.oid.0),
+        false => qualified(catalog, table.schema, &table.name)?,
+    };
     let mut out = format!(
-        "CREATE {}INDEX {} ON {} USING btree ({})",
+        "CREATE {}INDEX {} ON {relation} USING btree ({})",
         if index.unique { "UNIQUE " } else { "" },
         quote_identifier(&index.name),
-        qualified(catalog, table.schema, &table.name)?,
         columns?.join(", ")
     );
     if index.nulls_not_distinct {
         out.push_str(" NULLS NOT DISTINCT");
     }
     if let Some(predicate) = &index.predicate {
-        write!(out, " WHERE ({})", bare(predicate)).expect("a string takes every write");
+        write!(out, " WHERE {}", expression_text(env, table, predicate, None, pretty))
+            .expect("a string takes every write");
     }
     Some(out)
 }

@@ -6,7 +6,7 @@ use proto::SqlResult;
 use sharddb_proto as proto;
 
 use super::{
-    definition::{constraint_definition, index_column, index_definition},
+    definition::{constraint_definition, expression_text, index_column, index_definition},
     host,
     names::relation,
 };
@@ -43,9 +43,18 @@ fn first_oid(args: &[Datum]) -> SqlResult<Oid> {
     }
 }
 
-/// The expression's text is what the catalog keeps.
-fn expression(_: &EvalContext, args: &[Datum]) -> SqlResult<Datum> {
-    args.first().cloned().ok_or_else(|| mismatch(args))
+fn is_pretty(args: &[Datum], at: usize) -> bool {
+    matches!(args.get(at), Some(Datum::Bool(true)))
+}
+
+/// The catalog's tables hold expressions in their plain form.
+fn expression(env: &EvalContext, args: &[Datum]) -> SqlResult<Datum> {
+    let [Datum::Text(text), Datum::Oid(table), ..] = args else { return Err(mismatch(args)) };
+    let catalog = host(env)?.catalog();
+    Ok(match catalog.table(Oid(*table)) {
+        Some(table) if is_pretty(args, 2) => Datum::text(expression_text(env, table, text, None, true)),
+        _ => Datum::Text(text.clone()),
+    })
 }
 
 fn tables(catalog: &Catalog) -> impl Iterator<Item = &TableDescriptor> {
@@ -60,15 +69,7 @@ fn constraint(env: &EvalContext, args: &[Datum]) -> SqlResult<Datum> {
     ask(env, "pg_get_constraintdef", args, |catalog| {
         let mut all = tables(catalog).flat_map(|table| table.constraints.iter().map(move |found| (table, found)));
         let (table, found) = all.find(|(_, found)| found.oid == oid)?;
-        let definition = constraint_definition(catalog, table, found)?;
-        // The pretty form has one pair of brackets around a condition.
-        if !matches!(args.get(1), Some(Datum::Bool(true))) {
-            return Some(definition);
-        }
-        let valid = definition.strip_suffix(" NOT VALID");
-        let suffix = if valid.is_some() { " NOT VALID" } else { "" };
-        let inner = valid.unwrap_or(&definition).strip_prefix("CHECK ((").and_then(|rest| rest.strip_suffix("))"));
-        Some(inner.map_or(definition.clone(), |condition| format!("CHECK ({condition}){suffix}")))
+        constraint_definition(env, catalog, table, found, is_pretty(args, 1))
     })
 }
 
@@ -85,7 +86,7 @@ fn index(env: &EvalContext, args: &[Datum]) -> SqlResult<Datum> {
     ask(env, "pg_get_indexdef", args, |catalog| {
         let (table, index) = find_index(catalog, oid)?;
         match usize::try_from(column) {
-            Ok(0) => index_definition(catalog, table, index),
+            Ok(0) => index_definition(env, catalog, table, index, is_pretty(args, 2)),
             Ok(at) => index.columns.get(at - 1).and_then(|found| index_column(table, found, false)),
             Err(_) => None,
         }
@@ -136,12 +137,6 @@ pub(in crate::functions) static ASKED: &[Function] = asked! {
     "pg_get_ruledef" [O, B];
     "pg_get_triggerdef" [O];
     "pg_get_triggerdef" [O, B];
-    "pg_get_functiondef" [O];
-    "pg_get_function_arguments" [O];
-    "pg_get_function_identity_arguments" [O];
-    "pg_get_function_result" [O];
-    "pg_get_function_sqlbody" [O];
-    "pg_get_function_arg_default" [O, I];
     "pg_get_partkeydef" [O];
     "pg_get_partition_constraintdef" [O];
     "pg_get_statisticsobjdef" [O];

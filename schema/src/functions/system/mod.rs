@@ -4,6 +4,7 @@
 //! function that needs one fails; none of them is pushed to shards.
 
 mod advisory;
+mod builtin_names;
 mod count;
 mod definition;
 mod describe;
@@ -11,6 +12,8 @@ mod extreme;
 mod keywords;
 pub(super) mod names;
 mod privilege;
+mod record;
+mod routine;
 mod sequence;
 mod session;
 mod size;
@@ -24,14 +27,18 @@ pub(super) use extreme::EXTREME;
 pub(super) use keywords::KEYWORDS;
 pub(super) use names::NAMES;
 pub(super) use privilege::{COLUMN_PRIVILEGES, PRIVILEGES, ROLES};
+pub(super) use routine::ROUTINE;
 pub(super) use sequence::SEQUENCE;
 pub(super) use session::{CONTROL, SESSION};
 pub(super) use size::SIZES;
 pub(super) use types::{FORMAT, TYPE_OF};
 pub(super) use visible::VISIBLE;
 
-pub use definition::{constraint_definition, index_definition};
-pub use names::{object_name, resolve_object};
+pub use builtin_names::COLLATIONS;
+pub(crate) use builtin_names::builtin_name;
+pub use definition::{constraint_definition, expression_text, index_definition};
+pub use names::{ObjectNames, object_name, resolve_object};
+pub use record::record_field;
 pub use types::{format_type, type_by_name};
 
 use proto::{SqlError, SqlResult};

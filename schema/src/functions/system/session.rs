@@ -71,6 +71,10 @@ fn set_config(env: &EvalContext, args: &[Datum]) -> SqlResult<Datum> {
     host(env)?.set_setting(name, value, local).map(Datum::text)
 }
 
+fn process_start(env: &EvalContext, _: &[Datum]) -> SqlResult<Datum> {
+    Ok(host(env)?.process_start().map_or(Datum::Null, Datum::TimestampTz))
+}
+
 fn no_rows(_: &EvalContext, _: &[Datum]) -> SqlResult<Datum> {
     Ok(Datum::Null)
 }
@@ -107,8 +111,9 @@ pub(in crate::functions) static SESSION: &[Function] = &[
     function("inet_server_port", &[], Oid::INT4, no_rows).lenient().stable(),
     function("txid_current", &[], Oid::INT8, |env, _| Ok(Datum::Int8(env.transaction_time))).stable(),
     function("txid_current_if_assigned", &[], Oid::INT8, |env, _| Ok(Datum::Int8(env.transaction_time))).stable(),
-    function("pg_postmaster_start_time", &[], Oid::TIMESTAMPTZ, no_rows).lenient().stable(),
-    function("pg_conf_load_time", &[], Oid::TIMESTAMPTZ, no_rows).lenient().stable(),
+    function("pg_postmaster_start_time", &[], Oid::TIMESTAMPTZ, process_start).stable(),
+    // Settings are read once, when the process begins.
+    function("pg_conf_load_time", &[], Oid::TIMESTAMPTZ, process_start).stable(),
     function("pg_trigger_depth", &[], Oid::INT4, |_, _| Ok(Datum::Int4(0))).stable(),
     function("pg_my_temp_schema", &[], Oid::OID, |env, _| {
         let catalog = env.host.as_deref().map(|host| host.catalog());

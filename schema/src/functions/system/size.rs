@@ -27,7 +27,26 @@ fn relation_size(env: &EvalContext, oid: u32) -> SqlResult<Option<i64>> {
     Ok(super::names::relation_parts(env, Oid(oid)).map(|_| 0))
 }
 
-fn database_size(env: &EvalContext) -> SqlResult<i64> {
+/// Bytes of the rows of a database as ANALYZE found them. Of other databases only the present one's session knows:
+/// NULL.
+fn database_size(env: &EvalContext, args: &[Datum]) -> SqlResult<Datum> {
+    let catalog = host(env)?.catalog();
+    let database = catalog.objects().find_map(|object| match (object, args) {
+        (Descriptor::Database(found), [Datum::Text(name)]) if *found.name == **name => Some(found),
+        (Descriptor::Database(found), [Datum::Oid(oid)]) if found.oid == Oid(*oid) => Some(found),
+        _ => None,
+    });
+    match (database, args) {
+        (Some(found), _) if *found.name == *env.database => tables_size(env).map(Datum::Int8),
+        (None, [Datum::Text(name)]) => {
+            Err(SqlError::new(SqlState::InvalidCatalogName, format!("database \"{name}\" does not exist")))
+        }
+        _ => Ok(Datum::Null),
+    }
+}
+
+/// Bytes of the rows of all tables.
+fn tables_size(env: &EvalContext) -> SqlResult<i64> {
     let catalog = host(env)?.catalog();
     let bytes = catalog.objects().map(|object| match object {
         Descriptor::Table(table) => table.statistics.as_ref().map_or(0, |found| found.bytes),
@@ -131,11 +150,12 @@ macro_rules! relations {
             two(args, |oid: ObjectId, _: &str| relation_size(env, oid.0))
         })
         .volatile(),
+        // ANALYZE does not count the entries of indexes.
         function("pg_indexes_size", &[C], N, |_, _| Ok(Datum::Int8(0))).volatile(),
-        function("pg_database_size", &[Oid::NAME], N, |env, _| database_size(env).map(Datum::Int8)).volatile(),
-        function("pg_database_size", &[Oid::OID], N, |env, _| database_size(env).map(Datum::Int8)).volatile(),
-        function("pg_tablespace_size", &[Oid::NAME], N, |env, _| database_size(env).map(Datum::Int8)).volatile(),
-        function("pg_tablespace_size", &[Oid::OID], N, |env, _| database_size(env).map(Datum::Int8)).volatile(),
+        function("pg_database_size", &[Oid::NAME], N, database_size).volatile(),
+        function("pg_database_size", &[Oid::OID], N, database_size).volatile(),
+        function("pg_tablespace_size", &[Oid::NAME], N, |env, _| tables_size(env).map(Datum::Int8)).volatile(),
+        function("pg_tablespace_size", &[Oid::OID], N, |env, _| tables_size(env).map(Datum::Int8)).volatile(),
         function("pg_column_size", &[Oid::ANY], Oid::INT4, |_, args| match args {
             [value] => Ok(Datum::Int4(value_size(value))),
             _ => Err(mismatch(args)),

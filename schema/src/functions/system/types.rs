@@ -125,6 +125,18 @@ fn format_args(args: &[Datum]) -> SqlResult<Datum> {
     })
 }
 
+/// Names of the types in an oidvector.
+fn vector_types(args: &[Datum]) -> SqlResult<Datum> {
+    let [Datum::Array(vector)] = args else { return Err(mismatch(args)) };
+    let names = vector.values.iter().map(|value| match value {
+        Datum::Oid(oid) => format_type(SqlType::new(Oid(*oid))),
+        _ => String::new(),
+    });
+    Ok(Datum::text(names.collect::<Vec<_>>().join(", ")))
+}
+
 /// format_type
-pub(in crate::functions) static FORMAT: &[Function] =
-    &[function("format_type", &[Oid::OID, Oid::INT4], Oid::TEXT, |_, args| format_args(args)).lenient().stable()];
+pub(in crate::functions) static FORMAT: &[Function] = &[
+    function("format_type", &[Oid::OID, Oid::INT4], Oid::TEXT, |_, args| format_args(args)).lenient().stable(),
+    function("oidvectortypes", &[Oid::OIDVECTOR], Oid::TEXT, |_, args| vector_types(args)).stable(),
+];

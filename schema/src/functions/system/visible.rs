@@ -49,6 +49,8 @@ macro_rules! always {
             })
         })
         .stable(),
+        // There are no partitions.
+        function("pg_partition_root", &[Oid::REGCLASS], Oid::REGCLASS, |_, _| Ok(Datum::Null)),
         function("pg_relation_is_publishable", &[Oid::REGCLASS], B, |_, _| Ok(Datum::Bool(false))).stable(),
         $(function($name, &[O], B, |_, _| Ok(Datum::Bool(true))).stable(),)*
     ] };
