@@ -24,10 +24,11 @@ pub fn parse_array(
     now: Now,
     context: CastContext,
 ) -> SqlResult<Datum> {
-    let mut parser = Parser { text, rest: text.trim_start(), lengths: Vec::new(), elements: Vec::new() };
+    let mut parser =
+        Parser { text, rest: text.trim_start_matches(is_space), lengths: Vec::new(), elements: Vec::new() };
     let bounds = parser.bounds()?;
     parser.level(0)?;
-    if !parser.rest.trim().is_empty() {
+    if !parser.rest.trim_matches(is_space).is_empty() {
         return Err(malformed(text, "Junk after closing right brace."));
     }
     if parser.elements.is_empty() {
@@ -60,6 +61,11 @@ struct Parser<'t> {
     elements: Vec<Option<String>>,
 }
 
+/// Only these count as space; others are part of an element.
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{b}' | '\u{c}')
+}
+
 impl Parser<'_> {
     /// `[l:u][l:u]=` before the braces.
     fn bounds(&mut self) -> SqlResult<Option<Vec<(i32, i32)>>> {
@@ -69,12 +75,16 @@ impl Parser<'_> {
         let (head, rest) =
             self.rest.split_once('=').ok_or_else(|| malformed(self.text, "Missing \"=\" after array dimensions."))?;
         let mut bounds = Vec::new();
-        for part in head.trim().split(']').filter(|part| !part.trim().is_empty()) {
-            let part =
-                part.trim().strip_prefix('[').ok_or_else(|| malformed(self.text, "Missing array dimension value."))?;
+        for part in head.trim_matches(is_space).split(']').filter(|part| !part.trim_matches(is_space).is_empty()) {
+            let part = part
+                .trim_matches(is_space)
+                .strip_prefix('[')
+                .ok_or_else(|| malformed(self.text, "Missing array dimension value."))?;
             let (lower, upper) = part.split_once(':').unwrap_or(("1", part));
             let number = |text: &str| {
-                text.trim().parse::<i32>().map_err(|_| malformed(self.text, "Missing array dimension value."))
+                text.trim_matches(is_space)
+                    .parse::<i32>()
+                    .map_err(|_| malformed(self.text, "Missing array dimension value."))
             };
             let (lower, upper) = (number(lower)?, number(upper)?);
             if upper < lower {
@@ -83,7 +93,7 @@ impl Parser<'_> {
             }
             bounds.push((lower, upper));
         }
-        self.rest = rest.trim_start();
+        self.rest = rest.trim_start_matches(is_space);
         Ok(Some(bounds))
     }
 
@@ -96,20 +106,20 @@ impl Parser<'_> {
         }
         self.rest = self
             .rest
-            .trim_start()
+            .trim_start_matches(is_space)
             .strip_prefix('{')
             .ok_or_else(|| malformed(self.text, "Array value must start with \"{\" or dimension information."))?;
         if self.lengths.len() <= depth {
             self.lengths.push(None);
         }
         let mut count = 0;
-        self.rest = self.rest.trim_start();
+        self.rest = self.rest.trim_start_matches(is_space);
         if let Some(rest) = self.rest.strip_prefix('}') {
             self.rest = rest;
             return if depth == 0 { Ok(()) } else { Err(malformed(self.text, "Unexpected \"}\" character.")) };
         }
         loop {
-            self.rest = self.rest.trim_start();
+            self.rest = self.rest.trim_start_matches(is_space);
             if self.rest.starts_with('{') {
                 self.level(depth + 1)?;
             } else {
@@ -123,7 +133,7 @@ impl Parser<'_> {
                 self.elements.push(element);
             }
             count += 1;
-            self.rest = self.rest.trim_start();
+            self.rest = self.rest.trim_start_matches(is_space);
             let mut chars = self.rest.chars();
             let next = chars.next();
             self.rest = chars.as_str();
@@ -174,7 +184,7 @@ impl Parser<'_> {
                 '"' | '{' if !quoted => return Err(malformed(self.text, format!("Unexpected \"{c}\" character."))),
                 c => {
                     value.push(c);
-                    if !c.is_ascii_whitespace() {
+                    if !is_space(c) {
                         kept = value.len();
                     }
                 }
@@ -229,7 +239,7 @@ fn write_element(value: &Datum, sql_type: SqlType, settings: &FormatSettings, ou
     }
     let mut text = String::new();
     write_text(value, sql_type, settings, &mut text);
-    let special = |c: char| c.is_ascii_whitespace() || matches!(c, '"' | '\\' | '{' | '}' | ',' | '\u{b}');
+    let special = |c: char| is_space(c) || matches!(c, '"' | '\\' | '{' | '}' | ',');
     if !text.is_empty() && !text.contains(special) && !text.eq_ignore_ascii_case("null") {
         return out.push_str(&text);
     }
