@@ -62,7 +62,12 @@ pub(crate) fn normalize(sql: &str) -> Option<Normalized> {
                 let end = after_word(bytes, at);
                 let word = &bytes[at..end];
                 // E'…' and its like have rules of their own.
-                if bytes.get(end) == Some(&b'\'') || FOREIGN.iter().any(|foreign| word.eq_ignore_ascii_case(foreign)) {
+                // SELECT INTO makes a table.
+                let makes_table = word.eq_ignore_ascii_case(b"into") && !starts_with_insert(bytes);
+                if makes_table
+                    || bytes.get(end) == Some(&b'\'')
+                    || FOREIGN.iter().any(|foreign| word.eq_ignore_ascii_case(foreign))
+                {
                     return None;
                 }
                 at = end;
@@ -100,6 +105,10 @@ fn starts_simply(bytes: &[u8]) -> bool {
             && bytes.get(word.len()).is_some_and(u8::is_ascii_whitespace)
     };
     [b"select".as_slice(), b"update", b"insert", b"delete"].into_iter().any(starts)
+}
+
+fn starts_with_insert(bytes: &[u8]) -> bool {
+    bytes.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"insert"))
 }
 
 fn after_word(bytes: &[u8], start: usize) -> usize {

@@ -74,7 +74,7 @@ impl Session {
         loop {
             let plan = self.current_plan(prepared).await?;
             if params.len() < plan.parameters.len() {
-                return Err(missing_parameters(params.len(), plan.parameters.len()));
+                return Err(no_parameter(params.len() + 1));
             }
             if let (Block::None, Work::Keyed(keyed), None) = (self.block, &plan.work, &self.txn)
                 && keyed.access.reads_rows()
@@ -338,9 +338,8 @@ fn rows_outcome(plan: &Plan, rows: Vec<Vec<Datum>>) -> Outcome {
     Outcome::Rows { fields: plan.fields.clone().unwrap_or_default(), rows: RowStream::ready(rows, tag) }
 }
 
-fn missing_parameters(given: usize, wanted: usize) -> SqlError {
-    let message = format!("bind message supplies {given} parameters, but prepared statement requires {wanted}");
-    SqlError::new(SqlState::ProtocolViolation, message)
+fn no_parameter(number: usize) -> SqlError {
+    SqlError::new(SqlState::UndefinedParameter, format!("there is no parameter ${number}"))
 }
 
 const STALE: &str = "a table was changed while the statement waited for it";

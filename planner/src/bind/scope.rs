@@ -260,7 +260,7 @@ impl ScopeTable {
 }
 
 /// A column's expression as seen from `depth` scopes further in.
-fn outer(expr: Expr, depth: usize) -> Expr {
+pub(super) fn outer(expr: Expr, depth: usize) -> Expr {
     let mut expr = expr;
     super::visit::walk_mut(&mut expr, 0, &mut |node, _| {
         *node = match std::mem::replace(node, Expr::Default) {

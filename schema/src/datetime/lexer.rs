@@ -77,7 +77,7 @@ fn number_end(bytes: &[u8], mut at: usize) -> usize {
             }
             at += 1;
             while at < bytes.len()
-                && (bytes[at].is_ascii_alphanumeric() && !is_time_mark(bytes, at) || bytes[at] == separator)
+                && (bytes[at].is_ascii_alphanumeric() && !is_letter_behind_digit(bytes, at) || bytes[at] == separator)
             {
                 at += 1;
             }
@@ -87,12 +87,9 @@ fn number_end(bytes: &[u8], mut at: usize) -> usize {
     }
 }
 
-/// The T between an ISO date and its time.
-fn is_time_mark(bytes: &[u8], at: usize) -> bool {
-    matches!(bytes[at], b'T' | b't')
-        && at > 0
-        && bytes[at - 1].is_ascii_digit()
-        && bytes.get(at + 1).is_some_and(u8::is_ascii_digit)
+/// A letter right behind a digit ends a date: the T before a time, or a zone's Z.
+fn is_letter_behind_digit(bytes: &[u8], at: usize) -> bool {
+    bytes[at].is_ascii_alphabetic() && at > 0 && bytes[at - 1].is_ascii_digit()
 }
 
 fn word_end(bytes: &[u8], mut at: usize) -> usize {

@@ -23,6 +23,9 @@ const DATE_DAYS: std::ops::RangeInclusive<i64> = -2_440_588..=2_145_042_905;
 /// counted from 2000, end in 294276).
 const TIMESTAMP_MICROS: std::ops::Range<i64> = -210_866_803_200_000_000..i64::MAX;
 
+/// Julian day of 1970-01-01.
+const JULIAN_EPOCH: i64 = 2_440_588;
+
 /// What the fields of an input say.
 #[derive(Debug, Default)]
 struct Fields {
@@ -39,6 +42,8 @@ struct Fields {
     numbers: Vec<String>,
     /// The last word was `t`: a time follows.
     time_follows: bool,
+    /// The last word was `j`: a Julian day follows.
+    julian_follows: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +174,12 @@ fn month(word: &str) -> Option<u32> {
     NAMES.iter().position(matches).map(|at| at as u32 + 1)
 }
 
+/// Whether a text has the form of an offset, whatever its fields.
+fn is_offset(text: &str) -> bool {
+    let body = text.trim_start_matches(['+', '-']);
+    body.len() >= 2 && body.bytes().all(|byte| byte.is_ascii_digit() || byte == b':')
+}
+
 fn is_weekday(word: &str) -> bool {
     const NAMES: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
     let word = word.trim_end_matches('.');
@@ -215,6 +226,7 @@ impl<'a> Parser<'a> {
             "pm" => self.fields.pm = Some(true),
             "allballs" => (self.fields.time, self.fields.zone) = (Some(0), Some(TimeZone::Fixed(0, "+00".to_owned()))),
             "t" => self.fields.time_follows = true,
+            "j" | "julian" => self.fields.julian_follows = true,
             "at" | "on" => {}
             _ if month(word).is_some() => self.fields.month = month(word),
             _ if is_weekday(word) => {}
@@ -248,7 +260,11 @@ impl<'a> Parser<'a> {
             self.fields.special = Some(Special::Infinity);
             return Ok(());
         }
-        let offset = parse_offset(text).ok_or_else(|| self.invalid())?;
+        let far = || {
+            let message = format!("time zone displacement out of range: \"{}\"", self.text);
+            proto::SqlError::new(proto::SqlState::InvalidTimeZoneDisplacement, message)
+        };
+        let offset = parse_offset(text).ok_or_else(|| if is_offset(text) { far() } else { self.invalid() })?;
         // After a zone's name an offset would be a POSIX zone, which nobody writes.
         self.fields.zone = Some(TimeZone::Fixed(offset, text.to_owned()));
         Ok(())
@@ -260,9 +276,23 @@ impl<'a> Parser<'a> {
             self.fields.time = Some(self.time(&number)?);
             return Ok(());
         }
+        if std::mem::take(&mut self.fields.julian_follows) {
+            let days = i64::from(self.digits(&number)?) - JULIAN_EPOCH;
+            self.fields.date = Some(civil_from_days(days));
+            return Ok(());
+        }
         if time_follows {
             self.fields.time = Some(self.packed_time(&number)?);
             return Ok(());
+        }
+        // A value without a date may be a time without colons.
+        if self.kind.starts_with("time ") || self.kind == "time" {
+            let digits = number.split('.').next().unwrap_or_default();
+            let plain = digits.len() >= 4 && number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+            if plain && digits.len() % 2 == 0 && self.fields.time.is_none() {
+                self.fields.time = Some(self.packed_time(&number)?);
+                return Ok(());
+            }
         }
         let separated = number.contains(['-', '/'])
             || number.matches('.').count() == 2
@@ -383,7 +413,7 @@ impl<'a> Parser<'a> {
             let [a, b] = &self.fields.numbers[..] else { return Err(self.invalid()) };
             let (year, day) = if a.len() >= 3 { (a, b) } else { (b, a) };
             self.fields.date = Some((self.year(year)?, month, self.digits(day)?));
-        } else if !self.fields.numbers.is_empty() || self.fields.time_follows {
+        } else if !self.fields.numbers.is_empty() || self.fields.time_follows || self.fields.julian_follows {
             return Err(self.invalid());
         }
         if let Some((year, month, day)) = &mut self.fields.date {

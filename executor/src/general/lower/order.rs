@@ -65,7 +65,8 @@ impl Lower<'_> {
             return Ok(Lowered { plan: single(input.plan), note: input.note });
         };
         let text = if self.explain { format!("Sort Key: {}", deparse_keys(keys, columns)) } else { Default::default() };
-        let fetch = fetch.filter(|fetch| *fetch <= TOP_ROWS_MAX);
+        // Keeping no row at all is the limit's work.
+        let fetch = fetch.filter(|fetch| *fetch <= TOP_ROWS_MAX).map(|fetch| fetch.max(1));
         if fetch.is_some() && keys.iter().all(|key| is_immutable(&key.expr)) {
             let sort = |plan| Ok(Arc::new(SortExec::new(ordering.clone(), plan).with_fetch(fetch)) as Arc<_>);
             if let Some(plan) = self.push(&input, sort)? {

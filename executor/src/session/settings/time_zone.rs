@@ -15,31 +15,13 @@ pub(crate) fn parse(text: &str) -> Option<(TimeZone, String)> {
     if text.eq_ignore_ascii_case("default") || text.eq_ignore_ascii_case("local") {
         return Some((TimeZone::Named(chrono_tz::UTC), "UTC".to_owned()));
     }
-    parse_hours(text).or_else(|| parse_interval(text)).or_else(|| parse_posix(text))
+    parse_hours(text).or_else(|| parse_posix(text))
 }
 
 /// A number of hours east of Greenwich: 3, -3.5.
 fn parse_hours(text: &str) -> Option<(TimeZone, String)> {
     let hours: f64 = text.parse().ok()?;
     fixed((hours * 3600.0) as i32)
-}
-
-/// `INTERVAL '+02:00' HOUR TO MINUTE` as the binder hands it over: [-+]hh:mm[:ss].
-fn parse_interval(text: &str) -> Option<(TimeZone, String)> {
-    let (sign, rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let mut seconds = 0;
-    let mut unit = 3600;
-    for part in rest.split(':') {
-        if part.is_empty() || unit == 0 || !part.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        seconds += part.parse::<i32>().ok()?.checked_mul(unit)?;
-        unit /= 60;
-    }
-    fixed(sign * seconds)
 }
 
 fn fixed(east: i32) -> Option<(TimeZone, String)> {
@@ -62,13 +44,14 @@ fn fixed(east: i32) -> Option<(TimeZone, String)> {
     Some((TimeZone::Fixed(east, shown.clone()), shown))
 }
 
-/// A POSIX zone without daylight saving: three or more letters, then hours west of Greenwich.
+/// A POSIX zone without daylight saving: three or more letters, then hours west of Greenwich. An offset with minutes
+/// needs no letters.
 fn parse_posix(text: &str) -> Option<(TimeZone, String)> {
     let (letters, offset) = match text.strip_prefix('<') {
         Some(rest) => rest.split_once('>')?,
         None => text.split_at(text.find(|c: char| !c.is_ascii_alphabetic())?),
     };
-    if letters.len() < 3 {
+    if letters.len() < 3 && !(letters.is_empty() && offset.contains(':')) {
         return None;
     }
     let (sign, digits) = match offset.strip_prefix('-') {
@@ -103,7 +86,7 @@ mod tests {
         assert_eq!(shown("europe/paris").as_deref(), Some("Europe/Paris"));
         assert_eq!(shown("+3").as_deref(), Some("<+03>-03"));
         assert_eq!(shown("-3.5").as_deref(), Some("<-03:30>+03:30"));
-        assert_eq!(shown("+02:00").as_deref(), Some("<+02>-02"));
+        assert_eq!(shown("+02:00").as_deref(), Some("+02:00"));
         assert_eq!(shown("Foo-3").as_deref(), Some("FOO-3"));
         assert_eq!(shown("foo"), None);
         let east = |text| match parse(text) {
@@ -111,6 +94,7 @@ mod tests {
             _ => None,
         };
         assert_eq!(east("Foo-3"), Some(3 * 3600));
+        assert_eq!(east("+05:30"), Some(-19_800));
         assert_eq!(east("<+02>-02"), Some(2 * 3600));
     }
 }

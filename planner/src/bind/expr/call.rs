@@ -124,8 +124,12 @@ impl Binder<'_> {
                 Err(SqlError::new(SqlState::WrongObjectType, message))
             }
             _ => {
-                let args = self.exprs(args.exprs, scope)?;
-                self.call(&name, args)
+                let mut args = self.arguments(&name, &args.exprs, scope)?;
+                match args.as_slice() {
+                    // The row came as JSON already.
+                    [row] if name == "row_to_json" && row.sql_type().oid == Oid::JSON => Ok(args.swap_remove(0)),
+                    _ => self.call(&name, args),
+                }
             }
         }
     }
@@ -205,9 +209,13 @@ impl Binder<'_> {
         let [left, right] = args else {
             return Err(SqlError::new(SqlState::SyntaxError, "NULLIF needs two arguments"));
         };
-        let left = self.expr(left, scope)?;
-        let left = self.known_type(left)?;
+        let mut left = self.expr(left, scope)?;
         let right = self.expr(right, scope)?;
+        // The first argument has the type that the comparison gives it.
+        let found = functions::resolve_operator("=", Some(left.sql_type()), right.sql_type())?;
+        if left.sql_type().oid != found.args[0].oid {
+            left = self.argument(left, found.args[0])?;
+        }
         let equal = self.operator("=", left.clone(), right)?;
         let sql_type = left.sql_type();
         Ok(Expr::Case { branches: vec![(equal, Expr::null(sql_type))], otherwise: Box::new(left), sql_type })
@@ -288,7 +296,7 @@ impl Binder<'_> {
         filter: Option<&ast::Expr>,
         scope: &Scope<'_>,
     ) -> SqlResult<AggregateCall> {
-        let exprs = self.exprs(args.exprs.iter().copied(), scope)?;
+        let exprs = self.arguments(name, &args.exprs, scope)?;
         let exprs = self.shown_arguments(name, exprs)?;
         if exprs.is_empty() && !args.star && name == "count" {
             let message = "count(*) must be used to call a parameterless aggregate function";
@@ -304,9 +312,14 @@ impl Binder<'_> {
                 self.known_type(arg)
             })
             .collect::<SqlResult<Vec<_>>>()?;
+        // Subqueries of the argument read columns of this query as outer ones of theirs.
         let outer_only = |expr: &Expr| {
-            visit::any(expr, &|node, _| matches!(node, Expr::Outer { .. }))
-                && !visit::any(expr, &|node, depth| depth == 0 && matches!(node, Expr::Column { .. }))
+            visit::any(expr, &|node, at| matches!(node, Expr::Outer { depth, .. } if *depth > at))
+                && !visit::any(expr, &|node, at| match node {
+                    Expr::Column { .. } => at == 0,
+                    Expr::Outer { depth, .. } => *depth == at,
+                    _ => false,
+                })
         };
         if !exprs.is_empty() && exprs.iter().any(outer_only) {
             return Err(SqlError::unsupported("aggregates over columns of an outer query"));

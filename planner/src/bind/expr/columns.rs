@@ -14,14 +14,20 @@ impl Binder<'_> {
     /// A name without qualifier.
     pub(super) fn column(&mut self, ident: &ast::Ident, scope: &Scope<'_>) -> SqlResult<Expr> {
         let name = fold(ident);
+        if ident.quote_style.is_none() && matches!(name.as_str(), "current_role" | "current_schema") {
+            let function = if name == "current_role" { "current_user" } else { "current_schema" };
+            return self.call(function, Vec::new());
+        }
         match self.find_column(None, &name, ident.span, scope)? {
             Some(column) => Ok(column.expr),
             None if name == "default" && ident.quote_style.is_none() => {
                 let message = "DEFAULT is not allowed in this context";
                 Err(self.at(ident.span, SqlError::new(SqlState::SyntaxError, message)))
             }
-            None if scope.find_table(&None, &name).is_some() => Err(SqlError::unsupported("whole-row references")),
             None => {
+                if let Some(row) = self.whole_row(&name, scope) {
+                    return Ok(row);
+                }
                 let message = format!("column \"{name}\" does not exist");
                 Err(self.at(ident.span, SqlError::new(SqlState::UndefinedColumn, message)))
             }

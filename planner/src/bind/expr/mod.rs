@@ -11,6 +11,7 @@ mod predicate;
 mod records;
 mod special;
 mod subquery;
+mod whole_row;
 
 use proto::{SqlError, SqlResult, SqlState};
 use schema::{Oid, SqlType, functions::CastContext};
