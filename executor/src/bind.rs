@@ -17,6 +17,17 @@ pub(crate) fn row_expression(
     planner::bind_row_expression(text, table, None, &BindContext { catalog, eval })
 }
 
+/// Checks an expression over a row before a descriptor keeps it.
+pub(crate) fn check_row_expression(
+    catalog: &Catalog,
+    eval: &EvalContext,
+    table: &TableDescriptor,
+    (text, sql_type): (&str, SqlType),
+    purpose: planner::RowUse,
+) -> SqlResult<()> {
+    planner::check_row_expression(text, table, sql_type, purpose, &BindContext { catalog, eval })
+}
+
 /// A generated column's value over a table's row.
 pub(crate) fn generated_expression(
     catalog: &Catalog,

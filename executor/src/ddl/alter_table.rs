@@ -75,6 +75,8 @@ impl Changes<'_> {
         check_column_name(&definition.name)?;
         let old = table.clone();
         self.add_column_to(table, definition).await?;
+        self.check_generated(table)?;
+        self.show_sequences();
         self.fill_column(&old, table).await?;
         for constraint in constraints {
             self.add_constraint(table, constraint).await?;
@@ -86,6 +88,10 @@ impl Changes<'_> {
     async fn fill_column(&mut self, old: &TableDescriptor, table: &mut TableDescriptor) -> SqlResult<()> {
         let at = table.columns.len() - 1;
         let column = table.columns[at].clone();
+        if let Some(text) = &column.generated {
+            let expr = bind::generated_expression(&self.catalog, &self.eval, table, text, column.sql_type)?;
+            return self.fill_by_rewrite(old, table, at, expr).await;
+        }
         let Some(text) = &column.default else {
             return if column.not_null { self.check_no_nulls(old, table, at).await } else { Ok(()) };
         };

@@ -82,6 +82,13 @@ impl<'a> Changes<'a> {
         self.txn.changes = Some(Arc::new(self.base.with_changes(Arc::new(self.catalog))));
     }
 
+    /// Lets functions called by this statement see the sequences it has made.
+    pub(crate) fn show_sequences(&self) {
+        if let Some(host) = &self.own_sequences {
+            host.snapshot.store(Arc::new(self.base.with_changes(Arc::new(self.catalog.clone()))));
+        }
+    }
+
     /// For expressions over rows.
     pub(crate) fn eval_context(&self) -> eval::Context<'_> {
         eval::Context { session: &self.eval, params: &[] }

@@ -13,6 +13,7 @@ use sharddb_proto as proto;
 use sharddb_schema as schema;
 
 use super::{Changes, names};
+use crate::bind;
 
 /// What an added constraint still asks of rows that exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,6 +182,8 @@ impl Changes<'_> {
             _ => None,
         };
         let name = given.unwrap_or_else(|| names::choose_constraint_name(table, only, "check"));
+        let condition = (expression, schema::SqlType::new(Oid::BOOL));
+        bind::check_row_expression(&self.catalog, &self.eval, table, condition, planner::RowUse::Check)?;
         let ids = columns.iter().filter_map(|name| table.position_by_name(name));
         let columns = ids.map(|at| table.columns[at].id).collect();
         let kind = ConstraintKind::Check { expression: expression.to_owned(), columns };

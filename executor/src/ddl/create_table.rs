@@ -32,6 +32,7 @@ impl Changes<'_> {
         for column in &definition.columns {
             self.add_column_to(&mut table, column).await?;
         }
+        self.check_generated(&table)?;
         let keys_first = |constraint: &&planner::plan::ConstraintDefinition| is_primary_key(constraint);
         for constraint in definition.constraints.iter().filter(keys_first) {
             self.add_constraint_to(&mut table, constraint, true).await?;
@@ -113,6 +114,16 @@ impl Changes<'_> {
             column.default = Some(self.nextval_text(&sequence));
         }
         table.columns.push(column);
+        Ok(())
+    }
+
+    /// Checks the expressions of generated columns, which may read columns that come later.
+    pub(super) fn check_generated(&self, table: &TableDescriptor) -> SqlResult<()> {
+        for column in &table.columns {
+            let Some(text) = &column.generated else { continue };
+            let value = (text.as_str(), column.sql_type);
+            crate::bind::check_row_expression(&self.catalog, &self.eval, table, value, planner::RowUse::Generated)?;
+        }
         Ok(())
     }
 

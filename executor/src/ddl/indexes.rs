@@ -35,6 +35,11 @@ impl Changes<'_> {
             Some(name) => name.clone(),
             None => self.choose_relation_name(table.schema, &table.name, Some(&joined), "idx"),
         };
+        if let Some(text) = &definition.predicate {
+            let condition = (text.as_str(), schema::SqlType::new(schema::Oid::BOOL));
+            let purpose = planner::RowUse::IndexPredicate;
+            bind::check_row_expression(&self.catalog, &self.eval, &table, condition, purpose)?;
+        }
         let id = IndexId(table.next_index);
         table.next_index += 1;
         table.indexes.push(IndexDescriptor {

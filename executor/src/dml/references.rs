@@ -154,6 +154,8 @@ impl Dml<'_> {
         Err(foreign.still_referenced(old, self.catalog, &self.eval.format))
     }
 
+    /// Gives children's referencing columns other values. What they then refer to is looked for when the statement
+    /// ends, even if it is what they referred to before.
     async fn set_children(
         &mut self,
         foreign: &ForeignKey,
@@ -169,6 +171,9 @@ impl Dml<'_> {
                 new[*column] = value(self, &child, *column)?;
             }
             child.generate(&mut new, &self.context())?;
+            if foreign.columns.iter().all(|column| same(&old[*column], &new[*column])) {
+                self.deferred.push(Deferred::Parent(foreign.clone(), new.clone()));
+            }
             changes.push((key, old, new));
         }
         self.boxed_update(child, changes).await

@@ -25,7 +25,8 @@ mod window;
 
 pub(crate) use standalone::bind_shown;
 pub use standalone::{
-    bind_constant_expression, bind_conversion, bind_row_expression, is_constant, rename_in_expression,
+    RowUse, bind_constant_expression, bind_conversion, bind_row_expression, check_row_expression, is_constant,
+    rename_in_expression,
 };
 
 pub use visit::{columns_of, has_subquery, remap_columns};
@@ -172,5 +173,5 @@ fn too_deep() -> SqlError {
 
 /// Folds an identifier as PostgreSQL does.
 pub(crate) fn fold(ident: &ast::Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
 }

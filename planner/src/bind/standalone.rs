@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use proto::{SqlError, SqlResult, SqlState};
 use schema::{
-    SqlType, TableDescriptor,
+    Category, SqlType, TableDescriptor,
     functions::{CastContext, Volatility},
 };
 use sharddb_proto as proto;
@@ -52,6 +52,74 @@ pub(crate) fn bind_shown(
         Some(expected) => binder.coerce(expr, SqlType::new(expected.oid), CastContext::Assignment),
         None => Ok(expr),
     }
+}
+
+/// What an expression over a row is for, which decides what it may contain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowUse {
+    /// A CHECK constraint.
+    Check,
+    /// The value of a generated column.
+    Generated,
+    /// The condition of a partial index.
+    IndexPredicate,
+}
+
+/// Binds an expression over a table's row that is about to enter the catalog, and refuses what must not be in it.
+///
+/// # Errors
+/// 42804 for a condition that is not boolean, 0A000 for subqueries, 42P17 for what is not immutable or reads a
+/// generated column where that must not be.
+pub fn check_row_expression(
+    text: &str,
+    table: &TableDescriptor,
+    expected: SqlType,
+    purpose: RowUse,
+    context: &BindContext<'_>,
+) -> SqlResult<()> {
+    let tree = parse::parse_expression(text)?;
+    let mut binder = Binder::new(context, text);
+    let expr = binder.expr(&tree, &Scope::of_table(table, &table.name, 0, None))?;
+    if visit::any(&expr, &|node, _| matches!(node, Expr::Subquery { .. })) {
+        let place = match purpose {
+            RowUse::Check => "check constraint",
+            RowUse::Generated => "column generation expression",
+            RowUse::IndexPredicate => "index predicate",
+        };
+        return Err(SqlError::new(SqlState::FeatureNotSupported, format!("cannot use subquery in {place}")));
+    }
+    let changes = |node: &Expr, _: usize| {
+        matches!(node, Expr::Call { function, args, .. }
+            if function.volatility != Volatility::Immutable && !concatenates_fixed(function.name, args))
+    };
+    let expr = match purpose {
+        RowUse::Check => return binder.condition(expr, "CHECK").map(drop),
+        RowUse::IndexPredicate => binder.condition(expr, "WHERE")?,
+        RowUse::Generated => binder.coerce(expr, expected, CastContext::Assignment)?,
+    };
+    if visit::any(&expr, &changes) {
+        let message = match purpose {
+            RowUse::IndexPredicate => "functions in index predicate must be marked IMMUTABLE",
+            RowUse::Generated | RowUse::Check => "generation expression is not immutable",
+        };
+        return Err(SqlError::new(SqlState::InvalidObjectDefinition, message));
+    }
+    let generated = |node: &Expr, _: usize| matches!(node, Expr::Column { index, .. } if table.columns.get(*index).is_some_and(|c| c.generated.is_some()));
+    if purpose == RowUse::Generated && visit::any(&expr, &generated) {
+        let message = "cannot use generated column in column generation expression";
+        return Err(SqlError::new(SqlState::InvalidObjectDefinition, message)
+            .with_detail("A generated column cannot reference another generated column."));
+    }
+    Ok(())
+}
+
+/// Whether `||` appends a value whose text no setting changes: only dates, times and names of objects depend on any.
+fn concatenates_fixed(name: &str, args: &[Expr]) -> bool {
+    let fixed = |arg: &Expr| {
+        let category = arg.sql_type().oid.type_info().map(|info| info.category);
+        matches!(category, Some(Category::Numeric | Category::String | Category::Boolean))
+    };
+    matches!(name, "textanycat" | "anytextcat") && args.iter().all(fixed)
 }
 
 /// Binds a value without input, converted as an assignment does: DEFAULT.

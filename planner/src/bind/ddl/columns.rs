@@ -54,6 +54,17 @@ impl Binder<'_> {
                 }
             }
         }
+        let twice = match (&column.default, &column.identity, &column.generated) {
+            (Some(_), Some(_), _) => Some("default and identity"),
+            (Some(_), _, Some(_)) => Some("default and generation expression"),
+            (_, Some(_), Some(_)) => Some("identity and generation expression"),
+            _ if column.serial && column.identity.is_some() => Some("default and identity"),
+            _ => None,
+        };
+        if let Some(both) = twice {
+            let message = format!("both {both} specified for column \"{}\" of table \"{table}\"", column.name);
+            return Err(SqlError::new(SqlState::SyntaxError, message));
+        }
         if nullable && column.not_null {
             let message =
                 format!("conflicting NULL/NOT NULL declarations for column \"{}\" of table \"{table}\"", column.name);
