@@ -216,7 +216,7 @@ pub(super) fn split_name(text: &str) -> SqlResult<Vec<String>> {
             }
             None => {
                 let end = rest.find('.').unwrap_or(rest.len());
-                (rest[..end].trim().to_lowercase(), &rest[end..])
+                (rest[..end].trim().to_ascii_lowercase(), &rest[end..])
             }
         };
         if part.is_empty() {

@@ -13,7 +13,7 @@ use sqlparser::{
 
 use super::{Binder, scope, types};
 use crate::{
-    parse::{Command, RelationName},
+    parse::{Command, InsertClauses, RelationName},
     plan::{Explain, Field, Statement},
 };
 
@@ -22,8 +22,11 @@ impl Binder<'_> {
     pub(super) fn command(&mut self, command: &Command) -> SqlResult<Statement> {
         Ok(match command {
             Command::Plain(statement) => statement.clone(),
-            Command::Sql(statement) => self.sql(statement, None)?,
-            Command::Overriding { system, statement } => self.sql(statement, Some(*system))?,
+            Command::Sql(statement) => self.sql(statement, &InsertClauses::default())?,
+            Command::Insert { clauses, statement } => self.sql(statement, clauses)?,
+            Command::CreateTableAs { statement, with_data } => {
+                Statement::Ddl(Box::new(self.create_table_as(statement, *with_data)?))
+            }
             Command::Vacuum { tables, analyze } => {
                 Statement::Vacuum { tables: self.tables(tables)?, analyze: *analyze }
             }
@@ -75,11 +78,11 @@ impl Binder<'_> {
         })
     }
 
-    fn sql(&mut self, statement: &ast::Statement, overriding: Option<bool>) -> SqlResult<Statement> {
+    fn sql(&mut self, statement: &ast::Statement, clauses: &InsertClauses) -> SqlResult<Statement> {
         use ast::Statement as S;
         Ok(match statement {
-            S::Query(query) => self.query_statement(query, overriding)?,
-            S::Insert(insert) => Statement::Insert(Box::new(self.insert(insert, None, overriding)?)),
+            S::Query(query) => self.query_statement(query, clauses)?,
+            S::Insert(insert) => Statement::Insert(Box::new(self.insert(insert, None, clauses)?)),
             S::Update(update) => Statement::Update(Box::new(self.update(update, None)?)),
             S::Delete(delete) => Statement::Delete(Box::new(self.delete(delete, None)?)),
             S::Merge(_) => return Err(SqlError::unsupported("MERGE")),
@@ -103,11 +106,11 @@ impl Binder<'_> {
     }
 
     /// A query, or INSERT, UPDATE or DELETE with WITH in front.
-    fn query_statement(&mut self, query: &ast::Query, overriding: Option<bool>) -> SqlResult<Statement> {
+    fn query_statement(&mut self, query: &ast::Query, clauses: &InsertClauses) -> SqlResult<Statement> {
         let with = query.with.as_ref();
         Ok(match &*query.body {
             SetExpr::Insert(ast::Statement::Insert(insert)) => {
-                Statement::Insert(Box::new(self.insert(insert, with, overriding)?))
+                Statement::Insert(Box::new(self.insert(insert, with, clauses)?))
             }
             SetExpr::Update(ast::Statement::Update(update)) => Statement::Update(Box::new(self.update(update, with)?)),
             SetExpr::Delete(ast::Statement::Delete(delete)) => Statement::Delete(Box::new(self.delete(delete, with)?)),

@@ -111,7 +111,7 @@ impl<'t> Cursor<'t> {
         match self.peek() {
             Some(Token::Word(word)) if matches!(word.quote_style, None | Some('"')) => {
                 self.at += 1;
-                Ok(if word.quote_style.is_some() { word.value.clone() } else { word.value.to_lowercase() })
+                Ok(if word.quote_style.is_some() { word.value.clone() } else { word.value.to_ascii_lowercase() })
             }
             _ => self.error(),
         }

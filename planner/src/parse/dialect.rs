@@ -15,7 +15,7 @@ use std::{
 };
 
 use sqlparser::{
-    ast::Expr,
+    ast::{BinaryOperator, Expr},
     dialect::{Dialect, PostgreSqlDialect, Precedence},
     keywords::Keyword,
     parser::{Parser, ParserError},
@@ -60,6 +60,60 @@ pub(super) fn bounded<T>(read: impl FnOnce() -> Result<T, ParserError>) -> Resul
 }
 
 const POSTGRESQL: PostgreSqlDialect = PostgreSqlDialect {};
+
+impl Bounded {
+    /// The right operand of IS DISTINCT FROM binds tighter than AND.
+    fn distinct_from(
+        &self,
+        parser: &mut Parser<'_>,
+        left: &Expr,
+        make: fn(Box<Expr>, Box<Expr>) -> Expr,
+    ) -> Result<Expr, ParserError> {
+        let right = parser.parse_subexpr(self.prec_value(Precedence::Is))?;
+        Ok(make(Box::new(left.clone()), Box::new(right)))
+    }
+
+    /// BETWEEN SYMMETRIC is BETWEEN with the bounds in either order.
+    fn symmetric(&self, parser: &mut Parser<'_>, left: &Expr, negated: bool) -> Result<Expr, ParserError> {
+        let one = parser.parse_subexpr(self.prec_value(Precedence::Between))?;
+        parser.expect_keyword(Keyword::AND)?;
+        let other = parser.parse_subexpr(self.prec_value(Precedence::Between))?;
+        let between = |low: &Expr, high: &Expr| Expr::Between {
+            expr: Box::new(left.clone()),
+            negated,
+            low: Box::new(low.clone()),
+            high: Box::new(high.clone()),
+        };
+        let op = if negated { BinaryOperator::And } else { BinaryOperator::Or };
+        let both = Expr::BinaryOp { left: Box::new(between(&one, &other)), op, right: Box::new(between(&other, &one)) };
+        Ok(Expr::Nested(Box::new(both)))
+    }
+}
+
+/// Reads [NOT] BETWEEN SYMMETRIC if it is next, and answers whether it is negated.
+fn between_symmetric(parser: &mut Parser<'_>) -> Option<bool> {
+    let negated = usize::from(is_word(&parser.peek_token_ref().token, "not"));
+    let between = is_word(&parser.peek_nth_token_ref(negated).token, "between");
+    if !between || !is_word(&parser.peek_nth_token_ref(negated + 1).token, "symmetric") {
+        return None;
+    }
+    (0..negated + 2).for_each(|_| parser.advance_token());
+    Some(negated == 1)
+}
+
+fn is_word(token: &Token, name: &str) -> bool {
+    matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name))
+}
+
+/// The operators that cannot be chained without brackets.
+fn is_comparison(token: &Token) -> bool {
+    matches!(token, Token::Eq | Token::Neq | Token::Lt | Token::Gt | Token::LtEq | Token::GtEq)
+}
+
+fn compares(operator: &BinaryOperator) -> bool {
+    use BinaryOperator as B;
+    matches!(operator, B::Eq | B::NotEq | B::Lt | B::Gt | B::LtEq | B::GtEq)
+}
 
 /// What is taken over as it is.
 macro_rules! as_postgresql {
@@ -120,7 +174,29 @@ impl Dialect for Bounded {
     }
 
     fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
+        if is_word(&parser.peek_token_ref().token, "isnull") {
+            return Some(Ok(self.prec_value(Precedence::Is)));
+        }
         POSTGRESQL.get_next_precedence(parser)
+    }
+
+    /// What the parser does not know, or binds otherwise than PostgreSQL.
+    fn parse_infix(&self, parser: &mut Parser<'_>, left: &Expr, _: u8) -> Option<Result<Expr, ParserError>> {
+        let token = parser.peek_token_ref();
+        if is_word(&token.token, "isnull") {
+            parser.advance_token();
+            return Some(Ok(Expr::IsNull(Box::new(left.clone()))));
+        }
+        if is_comparison(&token.token) && matches!(left, Expr::BinaryOp { op, .. } if compares(op)) {
+            return Some(parser.expected_ref("an operand that is no comparison", token));
+        }
+        if parser.parse_keywords(&[Keyword::IS, Keyword::DISTINCT, Keyword::FROM]) {
+            return Some(self.distinct_from(parser, left, Expr::IsDistinctFrom));
+        }
+        if parser.parse_keywords(&[Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM]) {
+            return Some(self.distinct_from(parser, left, Expr::IsNotDistinctFrom));
+        }
+        between_symmetric(parser).map(|negated| self.symmetric(parser, left, negated))
     }
 
     fn prec_value(&self, precedence: Precedence) -> u8 {

@@ -9,6 +9,7 @@ mod dialect;
 mod error;
 mod locks;
 mod position;
+mod spelling;
 mod utility;
 
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use dialect::{Bounded, bounded};
 pub(crate) use locks::lock_target;
 pub(crate) use position::Positions;
 pub(crate) use utility::{
-    AlterTableAction, Command, Copy, CopySource, RawCopyOptions, RawSequenceOptions, RelationName,
+    AlterTableAction, Command, Copy, CopySource, InsertClauses, RawCopyOptions, RawSequenceOptions, RelationName,
 };
 
 /// Nesting of parentheses, subqueries and CASE that the parser follows; PostgreSQL's `max_stack_depth` allows a few
@@ -158,7 +159,7 @@ fn with_parser<T>(
     positions: &Positions<'_>,
     read: impl FnOnce(&mut Parser<'_>) -> Result<T, sqlparser::parser::ParserError>,
 ) -> SqlResult<T> {
-    let tokens = locks::rewrite(tokens)?;
+    let tokens = locks::rewrite(&spelling::rewrite(tokens))?;
     recursive::set_minimum_stack_size(STACK_AHEAD);
     recursive::set_stack_allocation_size(STACK_MORE);
     let dialect = Bounded::new(tokens.len());

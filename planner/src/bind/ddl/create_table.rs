@@ -11,6 +11,14 @@ use super::{
 use crate::plan::{ColumnDefinition, CreateTable, Ddl, OnCommit, QualifiedName, Query};
 
 impl Binder<'_> {
+    /// CREATE TABLE … AS, of which the table may stay empty.
+    pub(in crate::bind) fn create_table_as(&mut self, create: &ast::CreateTable, with_data: bool) -> SqlResult<Ddl> {
+        match self.create_table(create)? {
+            Ddl::CreateTableAs { table, query, .. } => Ok(Ddl::CreateTableAs { table, query, with_data }),
+            _ => Err(SqlError::new(SqlState::SyntaxError, "syntax error at or near \"AS\"")),
+        }
+    }
+
     pub(super) fn create_table(&mut self, create: &ast::CreateTable) -> SqlResult<Ddl> {
         refuse_unsupported(create)?;
         let name = self.object_name(&create.name)?;

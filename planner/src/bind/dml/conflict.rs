@@ -7,21 +7,26 @@ use sharddb_schema as schema;
 use sqlparser::ast;
 
 use super::super::{
-    Binder, fold,
+    Binder, bind_row_expression, fold,
+    same::same,
     scope::{Clause, Scope, ScopeTable, table_fields},
+    visit::has_subquery,
 };
-use crate::plan::{ConflictAction, ConflictTarget};
+use crate::plan::{ConflictAction, ConflictTarget, Expr};
 
 impl Binder<'_> {
     pub(super) fn on_conflict(
         &mut self,
         conflict: &ast::OnConflict,
+        condition: Option<&ast::Expr>,
         table: &TableDescriptor,
         alias: &str,
     ) -> SqlResult<(ConflictTarget, ConflictAction)> {
         let target = match &conflict.conflict_target {
             None => ConflictTarget::Any,
-            Some(ast::ConflictTarget::Columns(columns)) => ConflictTarget::Indexes(self.infer_indexes(columns, table)?),
+            Some(ast::ConflictTarget::Columns(columns)) => {
+                ConflictTarget::Indexes(self.infer_indexes(columns, condition, table)?)
+            }
             Some(ast::ConflictTarget::OnConstraint(name)) => {
                 let name = self.object_name(name)?;
                 ConflictTarget::Indexes(vec![constraint_index(table, &name.name)?])
@@ -55,11 +60,22 @@ impl Binder<'_> {
         let assignments = self.assignments(&update.assignments, table, &scope)?;
         scope.clause.set(Clause::Where);
         let condition = update.selection.as_ref().map(|tree| self.boolean(tree, "WHERE", &scope)).transpose()?;
+        let subqueries = assignments.iter().map(|(_, value)| value).chain(&condition).any(has_subquery);
+        if subqueries {
+            return Err(SqlError::unsupported("a subquery in ON CONFLICT DO UPDATE"));
+        }
         Ok(ConflictAction::Update { assignments, condition })
     }
 
-    /// Unique indexes over exactly these columns.
-    fn infer_indexes(&self, columns: &[ast::Ident], table: &TableDescriptor) -> SqlResult<Vec<IndexId>> {
+    /// Unique indexes over exactly these columns; partial ones if the condition given implies theirs.
+    fn infer_indexes(
+        &mut self,
+        columns: &[ast::Ident],
+        condition: Option<&ast::Expr>,
+        table: &TableDescriptor,
+    ) -> SqlResult<Vec<IndexId>> {
+        let scope = Scope::of_table(table, &table.name, 0, None);
+        let given = condition.map(|tree| self.boolean(tree, "WHERE", &scope)).transpose()?;
         let mut wanted = Vec::with_capacity(columns.len());
         for column in columns {
             let name = fold(column);
@@ -73,17 +89,43 @@ impl Binder<'_> {
         }
         wanted.sort_unstable();
         wanted.dedup();
-        let covers = |index: &&schema::IndexDescriptor| {
+        let mut found: Vec<IndexId> = Vec::new();
+        for index in table.indexes.iter().filter(|index| index.unique) {
             let mut own: Vec<_> = index.columns.iter().map(|column| column.column).collect();
             own.sort_unstable();
-            index.unique && index.predicate.is_none() && own == wanted
-        };
-        let found: Vec<IndexId> = table.indexes.iter().filter(covers).map(|index| index.id).collect();
+            if own == wanted && self.is_meant(index, given.as_ref(), table)? {
+                found.push(index.id);
+            }
+        }
         if found.is_empty() {
             let message = "there is no unique or exclusion constraint matching the ON CONFLICT specification";
             return Err(SqlError::new(SqlState::InvalidColumnReference, message));
         }
         Ok(found)
+    }
+}
+
+impl Binder<'_> {
+    /// Whether an index holds every row that the condition of the conflict target admits.
+    fn is_meant(
+        &self,
+        index: &schema::IndexDescriptor,
+        given: Option<&Expr>,
+        table: &TableDescriptor,
+    ) -> SqlResult<bool> {
+        let Some(text) = &index.predicate else { return Ok(true) };
+        let Some(given) = given else { return Ok(false) };
+        let boolean = schema::SqlType::new(schema::Oid::BOOL);
+        let predicate = bind_row_expression(text, table, Some(boolean), self.context)?;
+        let given = conjuncts(given);
+        Ok(conjuncts(&predicate).iter().all(|needed| given.iter().any(|known| same(known, needed))))
+    }
+}
+
+fn conjuncts(expr: &Expr) -> Vec<&Expr> {
+    match expr {
+        Expr::And(parts) => parts.iter().flat_map(conjuncts).collect(),
+        other => vec![other],
     }
 }
 

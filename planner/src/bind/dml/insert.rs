@@ -10,16 +10,20 @@ use super::super::{
     Binder, fold,
     scope::{Clause, Scope, ScopeTable, table_fields},
 };
-use crate::plan::{Expr, Insert, InsertSource, Query};
+use crate::{
+    parse::InsertClauses,
+    plan::{Expr, Insert, InsertSource, Query},
+};
 
 impl Binder<'_> {
-    /// INSERT; `with` is the WITH in front of it, `overriding` OVERRIDING SYSTEM (true) or USER VALUE.
+    /// INSERT; `with` is the WITH in front of it.
     pub(in crate::bind) fn insert(
         &mut self,
         insert: &ast::Insert,
         with: Option<&ast::With>,
-        overriding: Option<bool>,
+        clauses: &InsertClauses,
     ) -> SqlResult<Insert> {
+        let overriding = clauses.overriding;
         refuse_foreign_clauses(insert)?;
         let ast::TableObject::TableName(name) = &insert.table else {
             return Err(SqlError::unsupported("INSERT into something other than a table"));
@@ -42,7 +46,9 @@ impl Binder<'_> {
         scope.add(named, &table_fields(&table), 0);
         let on_conflict = match &insert.on {
             None => None,
-            Some(ast::OnInsert::OnConflict(conflict)) => Some(self.on_conflict(conflict, &table, &alias)?),
+            Some(ast::OnInsert::OnConflict(conflict)) => {
+                Some(self.on_conflict(conflict, clauses.conflict_condition.as_ref(), &table, &alias)?)
+            }
             Some(_) => return Err(SqlError::new(SqlState::SyntaxError, "syntax error at or near \"DUPLICATE\"")),
         };
         Ok(Insert {

@@ -13,7 +13,7 @@ use super::{
     },
     is_default,
 };
-use crate::plan::{Delete, Expr, Relation, TableScan, Update};
+use crate::plan::{Delete, Expr, Query, Relation, SubqueryKind, TableScan, Update};
 
 impl Binder<'_> {
     pub(in crate::bind) fn update(&mut self, update: &ast::Update, with: Option<&ast::With>) -> SqlResult<Update> {
@@ -107,6 +107,9 @@ impl Binder<'_> {
                     let value = self.column_value(&assignment.value, table, column, scope)?;
                     bound.push((column, value));
                 }
+                AssignmentTarget::Tuple(names) if subquery_of(&assignment.value).is_some() => {
+                    self.assign_subquery(names, &assignment.value, table, scope, &mut bound)?;
+                }
                 AssignmentTarget::Tuple(names) => {
                     let values = row_values(&assignment.value)?;
                     if values.len() != names.len() {
@@ -142,6 +145,35 @@ impl Binder<'_> {
         Ok(bound)
     }
 
+    /// `(a, b) = (SELECT …)`: each column takes its own from the subquery.
+    fn assign_subquery(
+        &mut self,
+        names: &[ast::ObjectName],
+        tree: &ast::Expr,
+        table: &TableDescriptor,
+        scope: &Scope<'_>,
+        bound: &mut Vec<(usize, Expr)>,
+    ) -> SqlResult<()> {
+        let query = subquery_of(tree).ok_or_else(|| SqlError::internal("no subquery to assign"))?;
+        let query = self.query(query, Some(scope))?;
+        if query.fields.len() != names.len() {
+            let message = "number of columns does not match number of values";
+            return Err(SqlError::new(SqlState::SyntaxError, message));
+        }
+        for (at, name) in names.iter().enumerate() {
+            let column = self.set_column(name, table)?;
+            let field = query.fields[at].clone();
+            let sql_type = field.sql_type;
+            let exprs = vec![Expr::Column { index: at, sql_type }];
+            let body = Relation::Project { input: Box::new(query.body.clone()), exprs, fields: vec![field.clone()] };
+            let one = Query { body, fields: vec![field], ..query.clone() };
+            let value = Expr::Subquery { kind: SubqueryKind::Scalar, query: Box::new(one), sql_type };
+            let target = &table.columns[column];
+            bound.push((column, self.assign(value, &target.name, target.sql_type)?));
+        }
+        Ok(())
+    }
+
     fn set_column(&self, name: &ast::ObjectName, table: &TableDescriptor) -> SqlResult<usize> {
         let idents: Vec<&ast::Ident> = name.0.iter().filter_map(|part| part.as_ident()).collect();
         match idents.as_slice() {
@@ -153,6 +185,14 @@ impl Binder<'_> {
             }
             [] => Err(SqlError::unsupported("computed names")),
         }
+    }
+}
+
+fn subquery_of(tree: &ast::Expr) -> Option<&ast::Query> {
+    match tree {
+        ast::Expr::Subquery(query) => Some(query),
+        ast::Expr::Nested(inner) => subquery_of(inner),
+        _ => None,
     }
 }
 

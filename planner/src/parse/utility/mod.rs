@@ -1,7 +1,9 @@
 //! Statements read here and not by `sqlparser`.
 
 mod copy;
+mod create_as;
 mod cursors;
+mod insert;
 mod roles;
 mod sequences;
 mod settings;
@@ -15,6 +17,7 @@ use sqlparser::{
 };
 
 pub(crate) use copy::{Copy, CopySource, RawCopyOptions};
+pub(crate) use insert::InsertClauses;
 pub(crate) use sequences::{AlterSequence, CreateSequence, RawSequenceOptions};
 
 use super::{Positions, cursor::Cursor, with_parser};
@@ -74,10 +77,15 @@ pub(crate) enum Command {
         if_exists: bool,
         action: AlterTableAction,
     },
-    /// INSERT … OVERRIDING SYSTEM VALUE (`system`) or USER VALUE.
-    Overriding {
-        system: bool,
+    /// INSERT with clauses that `sqlparser` does not know.
+    Insert {
+        clauses: InsertClauses,
         statement: Box<ast::Statement>,
+    },
+    /// CREATE TABLE … AS with WITH [NO] DATA.
+    CreateTableAs {
+        statement: Box<ast::CreateTable>,
+        with_data: bool,
     },
 }
 
@@ -99,35 +107,22 @@ pub(crate) struct ExplainOptions {
 /// Reads one statement.
 pub(super) fn command(tokens: &[TokenWithSpan], positions: &Positions<'_>) -> SqlResult<Command> {
     let mut cursor = Cursor::new(tokens, positions);
+    if cursor.looking_at(&["insert"]) && !cursor.looking_at(&["insert", "into"]) {
+        cursor.next();
+        return cursor.error();
+    }
     if let Some(command) = own(&mut cursor)? {
         cursor.expect_end()?;
         return Ok(command);
     }
-    if let Some((at, system)) = overriding(tokens) {
-        let without: Vec<TokenWithSpan> = [&tokens[..at], &tokens[at + 3..]].concat();
-        let statement = Box::new(with_parser(&without, positions, |parser| parser.parse_statement())?);
-        return Ok(Command::Overriding { system, statement });
+    if let Some(command) = insert::read(tokens, positions)? {
+        return Ok(command);
+    }
+    if let Some(command) = create_as::read(tokens, positions)? {
+        return Ok(command);
     }
     let statement = with_parser(tokens, positions, |parser| parser.parse_statement())?;
     Ok(Command::Sql(Box::new(statement)))
-}
-
-/// Place of OVERRIDING SYSTEM / USER VALUE, outside of brackets, in an INSERT.
-fn overriding(tokens: &[TokenWithSpan]) -> Option<(usize, bool)> {
-    let word = |at: usize| match tokens.get(at).map(|token| &token.token) {
-        Some(Token::Word(word)) if word.quote_style.is_none() => Some(word.value.as_str()),
-        _ => None,
-    };
-    let is = |at: usize, name: &str| word(at).is_some_and(|word| word.eq_ignore_ascii_case(name));
-    if !is(0, "insert") && !is(0, "with") {
-        return None;
-    }
-    let at = (1..tokens.len()).find(|at| is(*at, "overriding") && is(*at + 2, "value"))?;
-    match (is(at + 1, "system"), is(at + 1, "user")) {
-        (true, _) => Some((at, true)),
-        (_, true) => Some((at, false)),
-        _ => None,
-    }
 }
 
 /// The statement if it is one of those read here.
