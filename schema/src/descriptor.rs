@@ -199,7 +199,22 @@ pub enum ConstraintKind {
         on_delete: ReferentialAction,
         /// ON UPDATE.
         on_update: ReferentialAction,
+        /// When it is checked.
+        #[serde(default)]
+        deferrable: Deferrable,
     },
+}
+
+/// Whether the checks of a constraint may wait for the end of the transaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Deferrable {
+    /// NOT DEFERRABLE.
+    #[default]
+    No,
+    /// DEFERRABLE INITIALLY IMMEDIATE.
+    Immediate,
+    /// DEFERRABLE INITIALLY DEFERRED.
+    Deferred,
 }
 
 /// How a table's rows are spread over shards.

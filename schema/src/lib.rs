@@ -22,8 +22,8 @@ pub mod wire;
 pub use catalog::{Catalog, Descriptor};
 pub use datum::{ArrayValue, Datum};
 pub use descriptor::{
-    ColumnDescriptor, ColumnId, ColumnStatistics, ConstraintDescriptor, ConstraintKind, DatabaseDescriptor, Identity,
-    IndexColumn, IndexDescriptor, IndexId, IndexState, ReferentialAction, RoleDescriptor, SchemaDescriptor,
+    ColumnDescriptor, ColumnId, ColumnStatistics, ConstraintDescriptor, ConstraintKind, DatabaseDescriptor, Deferrable,
+    Identity, IndexColumn, IndexDescriptor, IndexId, IndexState, ReferentialAction, RoleDescriptor, SchemaDescriptor,
     SequenceDescriptor, Sharding, TableDescriptor, TableStatistics, ViewDescriptor,
 };
 pub use interval::Interval;

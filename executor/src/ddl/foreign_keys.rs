@@ -22,8 +22,14 @@ impl Changes<'_> {
         definition: &ConstraintDefinition,
         fresh: bool,
     ) -> SqlResult<Work> {
-        let ConstraintDefinitionKind::ForeignKey { columns, table: parent_name, referenced, on_delete, on_update } =
-            &definition.kind
+        let ConstraintDefinitionKind::ForeignKey {
+            columns,
+            table: parent_name,
+            referenced,
+            on_delete,
+            on_update,
+            deferrable,
+        } = &definition.kind
         else {
             return Err(SqlError::internal("not a foreign key"));
         };
@@ -42,6 +48,7 @@ impl Changes<'_> {
             referenced,
             on_delete: *on_delete,
             on_update: *on_update,
+            deferrable: *deferrable,
         };
         let validated = fresh || !definition.not_valid;
         table.constraints.push(ConstraintDescriptor { oid, name, kind, validated });

@@ -4,6 +4,7 @@
 //! writer. Foreign keys are checked as rows are written or, as PostgreSQL does, when the statement ends.
 
 mod conflict;
+mod deferral;
 mod delete;
 mod insert;
 mod joined;
@@ -21,6 +22,7 @@ use sharddb_planner as planner;
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 
+pub(crate) use deferral::{Deferral, DeferralMark};
 pub(crate) use delete::DeletePlan;
 pub(crate) use insert::{InsertPlan, Inserter};
 pub(crate) use joined::{JoinedChange, JoinedRow};
@@ -46,6 +48,8 @@ pub(crate) struct Dml<'a> {
     pub(crate) cancel: &'a CancelHandle,
     /// Checks put off to the end of the statement.
     deferred: Vec<references::Deferred>,
+    /// Checks put off to the end of the transaction.
+    deferral: &'a mut Deferral,
     /// Tables that cascades reached.
     tables: HashMap<Oid, Arc<TablePlan>>,
 }
@@ -127,9 +131,10 @@ impl<'a> Dml<'a> {
         params: &'a [Datum],
         lock_timeout_ms: u32,
         cancel: &'a CancelHandle,
+        deferral: &'a mut Deferral,
     ) -> Self {
         let (deferred, tables) = Default::default();
-        Self { txn, client, catalog, eval, params, lock_timeout_ms, cancel, deferred, tables }
+        Self { txn, client, catalog, eval, params, lock_timeout_ms, cancel, deferred, deferral, tables }
     }
 
     pub(crate) fn context(&self) -> eval::Context<'a> {

@@ -36,8 +36,8 @@ impl Dml<'_> {
                 if olds.and_then(|olds| olds.get(at)).is_some_and(same) {
                     continue;
                 }
-                if foreign.parent.oid == foreign.child.oid {
-                    self.deferred.push(Deferred::Parent(foreign.clone(), row.to_vec()));
+                if foreign.parent.oid == foreign.child.oid || self.waits(foreign) {
+                    self.defer(Deferred::Parent(foreign.clone(), row.to_vec()));
                 } else {
                     self.check_parent(foreign, row).await?;
                 }
@@ -52,6 +52,13 @@ impl Dml<'_> {
             return Ok(());
         }
         Err(foreign.missing_parent(row, self.catalog, &self.eval.format))
+    }
+
+    /// Checks at the end of the transaction: the child's row may be gone or refer to something else by now.
+    pub(super) async fn check_parent_of_present(&mut self, foreign: &ForeignKey, row: &[Datum]) -> SqlResult<()> {
+        let Err(missing) = self.check_parent(foreign, row).await else { return Ok(()) };
+        let values: Vec<Datum> = foreign.columns.iter().map(|column| row[*column].clone()).collect();
+        if self.children(foreign, &values).await?.is_empty() { Ok(()) } else { Err(missing) }
     }
 
     /// Locks the parent's row FOR KEY SHARE; answers whether it is there.
@@ -77,7 +84,7 @@ impl Dml<'_> {
         for foreign in &plan.incoming {
             let Some(values) = foreign.child_values(old, self.eval) else { continue };
             match foreign.on_delete {
-                ReferentialAction::NoAction => self.deferred.push(Deferred::NoChildren(foreign.clone(), old.to_vec())),
+                ReferentialAction::NoAction => self.defer(Deferred::NoChildren(foreign.clone(), old.to_vec())),
                 ReferentialAction::Restrict => self.check_no_children(foreign, old).await?,
                 ReferentialAction::Cascade => {
                     let children = self.locked_children(foreign, &values, LockMode::Update).await?;
@@ -105,7 +112,7 @@ impl Dml<'_> {
             }
             let Some(values) = foreign.child_values(old, self.eval) else { continue };
             match foreign.on_update {
-                ReferentialAction::NoAction => self.deferred.push(Deferred::NoChildren(foreign.clone(), old.to_vec())),
+                ReferentialAction::NoAction => self.defer(Deferred::NoChildren(foreign.clone(), old.to_vec())),
                 ReferentialAction::Restrict => self.check_no_children(foreign, old).await?,
                 ReferentialAction::Cascade => {
                     let replaced = foreign.child_values(new, self.eval);
@@ -142,7 +149,7 @@ impl Dml<'_> {
     }
 
     /// 23503 if a row still refers to a parent that is gone, unless another row has taken its place.
-    async fn check_no_children(&mut self, foreign: &ForeignKey, old: &[Datum]) -> SqlResult<()> {
+    pub(super) async fn check_no_children(&mut self, foreign: &ForeignKey, old: &[Datum]) -> SqlResult<()> {
         let Some(values) = foreign.child_values(old, self.eval) else { return Ok(()) };
         let mut children = self.children(foreign, &values).await?;
         let Some((_, child)) = children.pop() else { return Ok(()) };
@@ -172,7 +179,7 @@ impl Dml<'_> {
             }
             child.generate(&mut new, &self.context())?;
             if foreign.columns.iter().all(|column| same(&old[*column], &new[*column])) {
-                self.deferred.push(Deferred::Parent(foreign.clone(), new.clone()));
+                self.defer(Deferred::Parent(foreign.clone(), new.clone()));
             }
             changes.push((key, old, new));
         }

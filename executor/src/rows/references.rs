@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proto::{SqlError, SqlResult, SqlState};
 use schema::{
-    Catalog, ColumnId, ConstraintDescriptor, ConstraintKind, Datum, FormatSettings, IndexId, ReferentialAction,
-    SqlType, TableDescriptor,
+    Catalog, ColumnId, ConstraintDescriptor, ConstraintKind, Datum, Deferrable, FormatSettings, IndexId,
+    ReferentialAction, SqlType, TableDescriptor,
     cast::cast,
     functions::{CastContext, EvalContext},
     key,
@@ -28,6 +28,7 @@ pub(crate) struct ForeignKey {
     pub(crate) referenced: Vec<usize>,
     pub(crate) on_delete: ReferentialAction,
     pub(crate) on_update: ReferentialAction,
+    deferrable: Deferrable,
     /// The parent's unique index over the referenced columns.
     index: IndexId,
 }
@@ -39,7 +40,9 @@ impl ForeignKey {
         constraint: &ConstraintDescriptor,
         catalog: &Catalog,
     ) -> SqlResult<Option<Self>> {
-        let ConstraintKind::ForeignKey { columns, table, referenced, on_delete, on_update } = &constraint.kind else {
+        let ConstraintKind::ForeignKey { columns, table, referenced, on_delete, on_update, deferrable } =
+            &constraint.kind
+        else {
             return Ok(None);
         };
         let missing = || SqlError::internal(format!("foreign key {} refers to nothing", constraint.name));
@@ -56,10 +59,20 @@ impl ForeignKey {
             referenced: positions(&parent, referenced)?,
             on_delete: *on_delete,
             on_update: *on_update,
+            deferrable: *deferrable,
             index,
             child,
             parent,
         }))
+    }
+
+    /// Whether checks wait for the end of the transaction; `mode` is what SET CONSTRAINTS ALL asked for.
+    pub(crate) fn waits(&self, mode: Option<bool>) -> bool {
+        match self.deferrable {
+            Deferrable::No => false,
+            Deferrable::Immediate => mode == Some(true),
+            Deferrable::Deferred => mode != Some(false),
+        }
     }
 
     /// Foreign keys of a table.

@@ -19,6 +19,7 @@ impl Session {
             Statement::RollbackTo(name) => self.rollback_to(name)?,
             Statement::Release(name) => self.release(name)?,
             Statement::SetTransaction { mode, session } => self.set_transaction(*mode, *session)?,
+            Statement::SetConstraints { deferred } => return self.set_constraints(*deferred).await.map(Some),
             _ => return Ok(None),
         }))
     }
@@ -185,8 +186,41 @@ impl Session {
         self.txn.as_mut().expect("a transaction was just begun")
     }
 
+    /// SET CONSTRAINTS ALL. Checks that waited until now are made at once when they may wait no more.
+    async fn set_constraints(&mut self, deferred: bool) -> SqlResult<CommandTag> {
+        if self.block == Block::Failed {
+            return Err(in_failed_block());
+        }
+        if self.block == Block::None {
+            let message = "SET CONSTRAINTS can only be used in transaction blocks";
+            self.notices.push(Notice::warning(SqlState::NoActiveSqlTransaction, message));
+            return Ok(CommandTag::Named("SET CONSTRAINTS"));
+        }
+        self.transaction().deferral.set_mode(deferred);
+        if !deferred {
+            self.check_deferred().await?;
+        }
+        Ok(CommandTag::Named("SET CONSTRAINTS"))
+    }
+
+    /// Makes the checks that wait for the end of the transaction.
+    async fn check_deferred(&mut self) -> SqlResult<()> {
+        let Some(txn) = &mut self.txn else { return Ok(()) };
+        let checks = txn.deferral.take();
+        if checks.is_empty() {
+            return Ok(());
+        }
+        let snapshot = self.snapshot().await?;
+        let (eval, _) = self.environment(&snapshot);
+        self.dml_over(&snapshot.catalog, &eval, &[]).check_waiting(checks).await
+    }
+
     /// Commits what there is. On an error everything was rolled back.
     pub(super) async fn commit_transaction(&mut self) -> SqlResult<()> {
+        if let Err(error) = self.check_deferred().await {
+            self.roll_back().await?;
+            return Err(error);
+        }
         self.cursors.retain(|_, cursor| cursor.hold);
         if let Err(error) = self.end_temporary().await {
             self.roll_back().await?;

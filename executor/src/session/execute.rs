@@ -160,12 +160,21 @@ impl Session {
 
     /// What DML works with.
     pub(super) fn dml<'s>(&'s mut self, plan: &'s Plan, eval: &'s EvalContext, params: &'s [Datum]) -> Dml<'s> {
+        self.dml_over(&plan.snapshot.catalog, eval, params)
+    }
+
+    /// What DML works with, over a catalog.
+    pub(super) fn dml_over<'s>(
+        &'s mut self,
+        catalog: &'s schema::Catalog,
+        eval: &'s EvalContext,
+        params: &'s [Datum],
+    ) -> Dml<'s> {
         let lock_timeout_ms = self.host.settings.lock().effective().lock_timeout_ms;
         self.transaction();
         let Self { engine, txn, cancel, .. } = self;
         let txn = txn.as_mut().expect("the transaction was begun");
-        let catalog = &plan.snapshot.catalog;
-        Dml::new(&mut txn.kv, engine.client(), catalog, eval, params, lock_timeout_ms, cancel)
+        Dml::new(&mut txn.kv, engine.client(), catalog, eval, params, lock_timeout_ms, cancel, &mut txn.deferral)
     }
 
     /// The answer to a DML statement, after a look at whether its table is still what the plan took it for.

@@ -9,7 +9,10 @@ use sharddb_planner as planner;
 use sharddb_proto as proto;
 
 use super::settings::Mark;
-use crate::{Engine, catalog};
+use crate::{
+    Engine, catalog,
+    dml::{Deferral, DeferralMark},
+};
 
 /// How the session stands towards its transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,8 @@ pub(crate) struct Transaction {
     pub(crate) queried: bool,
     /// The catalog with this transaction's own changes, once it has made any.
     pub(crate) changes: Option<Arc<catalog::Snapshot>>,
+    /// Checks of deferrable constraints.
+    pub(crate) deferral: Deferral,
     savepoints: Vec<Savepoint>,
 }
 
@@ -70,12 +75,13 @@ struct Savepoint {
     kv: kv::Savepoint,
     settings: Mark,
     changes: Option<Arc<catalog::Snapshot>>,
+    deferral: DeferralMark,
 }
 
 impl Transaction {
     pub(crate) fn begin(engine: &Engine, mode: Mode, started: i64) -> Self {
         let kv = engine.client().begin(mode.options());
-        Self { kv, mode, started, queried: false, changes: None, savepoints: Vec::new() }
+        Self { kv, mode, started, queried: false, changes: None, deferral: Deferral::default(), savepoints: Vec::new() }
     }
 
     /// SET TRANSACTION.
@@ -111,7 +117,8 @@ impl Transaction {
     /// SAVEPOINT. A name may be used again; the newest one counts.
     pub(crate) fn savepoint(&mut self, name: String, settings: Mark) {
         let kv = self.kv.savepoint();
-        self.savepoints.push(Savepoint { name, kv, settings, changes: self.changes.clone() });
+        let (changes, deferral) = (self.changes.clone(), self.deferral.mark());
+        self.savepoints.push(Savepoint { name, kv, settings, changes, deferral });
     }
 
     /// RELEASE.
@@ -129,6 +136,7 @@ impl Transaction {
         let savepoint = &self.savepoints[at];
         self.kv.rollback_to(savepoint.kv);
         self.changes.clone_from(&savepoint.changes);
+        self.deferral.rollback_to(savepoint.deferral);
         Ok(savepoint.settings)
     }
 

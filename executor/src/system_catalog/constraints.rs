@@ -1,6 +1,6 @@
 //! `pg_constraint`.
 
-use schema::{ColumnId, ConstraintKind, Datum, IndexId, Oid, ReferentialAction, TableDescriptor};
+use schema::{ColumnId, ConstraintKind, Datum, Deferrable, IndexId, Oid, ReferentialAction, TableDescriptor};
 use sharddb_schema as schema;
 
 use super::{Rows, Source, array, classes::tables, code, name, oid};
@@ -34,18 +34,24 @@ pub(super) fn fill(source: &Source<'_>, rows: &mut Rows) {
                 }
                 ConstraintKind::Unique { index, columns } => ('u', columns, index_oid(table, *index), nothing()),
                 ConstraintKind::Check { columns, .. } => ('c', columns, Datum::Oid(0), nothing()),
-                ConstraintKind::ForeignKey { columns, table: parent, referenced, on_delete, on_update } => {
+                ConstraintKind::ForeignKey { columns, table: parent, referenced, on_delete, on_update, .. } => {
                     let target = source.catalog.table(*parent).and_then(|parent| referenced_index(parent, referenced));
                     let foreign = (oid(*parent), numbers(referenced), action(*on_delete), action(*on_update));
                     ('f', columns, oid(target.unwrap_or(Oid::INVALID)), foreign)
                 }
             };
             let foreign = kind == 'f';
+            let deferrable = match &constraint.kind {
+                ConstraintKind::ForeignKey { deferrable, .. } => *deferrable,
+                _ => Deferrable::No,
+            };
             rows.add([
                 ("oid", oid(constraint.oid)),
                 ("conname", name(&constraint.name)),
                 ("connamespace", oid(table.schema)),
                 ("contype", code(kind)),
+                ("condeferrable", Datum::Bool(deferrable != Deferrable::No)),
+                ("condeferred", Datum::Bool(deferrable == Deferrable::Deferred)),
                 ("convalidated", Datum::Bool(constraint.validated)),
                 ("conrelid", oid(table.oid)),
                 ("conindid", index),

@@ -1,7 +1,7 @@
 //! Bound DDL. Names are folded and resolved as far as the catalog snapshot allows; existence is checked again
 //! by the executor inside the transaction.
 
-use schema::{Identity, Oid, ReferentialAction, SqlType};
+use schema::{Deferrable, Identity, Oid, ReferentialAction, SqlType};
 use sharddb_schema as schema;
 
 use super::Query;
@@ -160,6 +160,7 @@ pub enum ConstraintDefinitionKind {
         referenced: Vec<String>,
         on_delete: ReferentialAction,
         on_update: ReferentialAction,
+        deferrable: Deferrable,
     },
 }
 

@@ -51,6 +51,11 @@ pub enum Statement {
         /// For later transactions of the session.
         session: bool,
     },
+    /// SET CONSTRAINTS ALL DEFERRED (true) or IMMEDIATE.
+    SetConstraints {
+        /// DEFERRED.
+        deferred: bool,
+    },
     /// SET name = value; `None` is DEFAULT.
     Set {
         /// Parameter name, lower case.

@@ -1,7 +1,7 @@
 //! Constraint definitions.
 
 use proto::{SqlError, SqlResult, SqlState};
-use schema::ReferentialAction;
+use schema::{Deferrable, ReferentialAction};
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 use sqlparser::ast::{self, ColumnOption, TableConstraint};
@@ -77,7 +77,7 @@ impl Binder<'_> {
         key: &ast::ForeignKeyConstraint,
         columns: Vec<String>,
     ) -> SqlResult<ConstraintDefinitionKind> {
-        check_characteristics(key.characteristics.as_ref())?;
+        let deferrable = deferrable(key.characteristics.as_ref())?;
         if let Some(kind) = &key.match_kind
             && !matches!(kind, ast::ConstraintReferenceMatchKind::Simple)
         {
@@ -90,6 +90,7 @@ impl Binder<'_> {
             referenced: key.referred_columns.iter().map(fold).collect(),
             on_delete: action(key.on_delete.as_ref()),
             on_update: action(key.on_update.as_ref()),
+            deferrable,
         })
     }
 }
@@ -138,14 +139,27 @@ fn index_columns(columns: &[ast::IndexColumn]) -> SqlResult<Vec<String>> {
         .collect()
 }
 
+/// Keys are checked when rows are written.
 fn check_characteristics(characteristics: Option<&ast::ConstraintCharacteristics>) -> SqlResult<()> {
-    let Some(characteristics) = characteristics else { return Ok(()) };
-    let deferred = matches!(characteristics.initially, Some(ast::DeferrableInitial::Deferred));
-    if characteristics.deferrable == Some(true) || deferred {
-        return Err(SqlError::unsupported("deferrable constraints"));
+    match deferrable(characteristics)? {
+        Deferrable::No => Ok(()),
+        _ => Err(SqlError::unsupported("deferrable unique constraints and primary keys")),
     }
+}
+
+fn deferrable(characteristics: Option<&ast::ConstraintCharacteristics>) -> SqlResult<Deferrable> {
+    let Some(characteristics) = characteristics else { return Ok(Deferrable::No) };
     if characteristics.enforced == Some(false) {
         return Err(SqlError::new(SqlState::SyntaxError, "syntax error at or near \"NOT ENFORCED\""));
     }
-    Ok(())
+    let deferred = matches!(characteristics.initially, Some(ast::DeferrableInitial::Deferred));
+    match characteristics.deferrable {
+        Some(false) if deferred => {
+            let message = "constraint declared INITIALLY DEFERRED must be DEFERRABLE";
+            Err(SqlError::new(SqlState::SyntaxError, message))
+        }
+        _ if deferred => Ok(Deferrable::Deferred),
+        Some(true) => Ok(Deferrable::Immediate),
+        _ => Ok(Deferrable::No),
+    }
 }

@@ -59,11 +59,14 @@ fn set(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
         return Ok(Statement::SetTransaction { mode: transaction::modes(cursor)?, session: false });
     }
     if !session && !local && cursor.take("constraints") {
-        // Every constraint is immediate; setting them so changes nothing.
-        if cursor.take_all(&["all", "immediate"]) {
-            return Ok(Statement::Nothing { tag: "SET CONSTRAINTS" });
+        if !cursor.take("all") {
+            return Err(proto::SqlError::unsupported("SET CONSTRAINTS for single constraints"));
         }
-        return Err(proto::SqlError::unsupported("SET CONSTRAINTS"));
+        let deferred = cursor.take("deferred");
+        if !deferred {
+            cursor.expect("immediate")?;
+        }
+        return Ok(Statement::SetConstraints { deferred });
     }
     if cursor.take_all(&["time", "zone"]) {
         return Ok(Statement::Set { name: "timezone".to_owned(), value: time_zone(cursor)?, local });

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use super::object_name;
 use crate::{
-    Catalog, ColumnId, ConstraintDescriptor, ConstraintKind, IndexColumn, IndexDescriptor, Oid, ReferentialAction,
-    SqlType, TableDescriptor,
+    Catalog, ColumnId, ConstraintDescriptor, ConstraintKind, Deferrable, IndexColumn, IndexDescriptor, Oid,
+    ReferentialAction, SqlType, TableDescriptor,
     functions::{EvalContext, quote_identifier},
 };
 
@@ -64,15 +64,20 @@ pub fn constraint_definition(
         ConstraintKind::Check { expression, .. } => {
             format!("CHECK ({})", expression_text(env, table, expression, None, pretty))
         }
-        ConstraintKind::ForeignKey { columns, table: target, referenced, on_delete, on_update } => {
+        ConstraintKind::ForeignKey { columns, table: target, referenced, on_delete, on_update, deferrable } => {
             let target = catalog.table(*target)?;
             format!(
-                "FOREIGN KEY ({}) REFERENCES {}({}){}{}",
+                "FOREIGN KEY ({}) REFERENCES {}({}){}{}{}",
                 column_list(table, columns)?,
                 object_name(env, Oid::REGCLASS, target.oid.0),
                 column_list(target, referenced)?,
                 action("UPDATE", *on_update),
-                action("DELETE", *on_delete)
+                action("DELETE", *on_delete),
+                match deferrable {
+                    Deferrable::No => "",
+                    Deferrable::Immediate => " DEFERRABLE",
+                    Deferrable::Deferred => " DEFERRABLE INITIALLY DEFERRED",
+                }
             )
         }
     };
