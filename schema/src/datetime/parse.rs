@@ -289,7 +289,7 @@ impl<'a> Parser<'a> {
         if self.kind.starts_with("time ") || self.kind == "time" {
             let digits = number.split('.').next().unwrap_or_default();
             let plain = digits.len() >= 4 && number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-            if plain && digits.len() % 2 == 0 && self.fields.time.is_none() {
+            if plain && digits.len().is_multiple_of(2) && self.fields.time.is_none() {
                 self.fields.time = Some(self.packed_time(&number)?);
                 return Ok(());
             }

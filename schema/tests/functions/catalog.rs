@@ -153,6 +153,7 @@ fn catalog() -> Catalog {
                         referenced: vec![ColumnId(1)],
                         on_delete: schema::ReferentialAction::Cascade,
                         on_update: schema::ReferentialAction::NoAction,
+                        deferrable: sharddb_schema::Deferrable::No,
                     },
                 ),
             ],

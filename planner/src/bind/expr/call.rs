@@ -101,17 +101,7 @@ impl Binder<'_> {
             return self.aggregate(&name, &args, call.filter.as_deref(), scope);
         }
         if args.star || args.distinct || !args.order_by.is_empty() || call.filter.is_some() {
-            let what = if args.star {
-                "(*)"
-            } else if args.distinct {
-                "DISTINCT"
-            } else if call.filter.is_some() {
-                "FILTER"
-            } else {
-                "ORDER BY"
-            };
-            let message = format!("{what} specified, but {name} is not an aggregate function");
-            return Err(SqlError::new(SqlState::WrongObjectType, message));
+            return Err(not_an_aggregate(&name, &args, call.filter.is_some()));
         }
         match name.as_str() {
             "coalesce" => self.coalesce(args.exprs, scope),
@@ -123,14 +113,16 @@ impl Binder<'_> {
                 let message = format!("window function {name} requires an OVER clause");
                 Err(SqlError::new(SqlState::WrongObjectType, message))
             }
-            _ => {
-                let mut args = self.arguments(&name, &args.exprs, scope)?;
-                match args.as_slice() {
-                    // The row came as JSON already.
-                    [row] if name == "row_to_json" && row.sql_type().oid == Oid::JSON => Ok(args.swap_remove(0)),
-                    _ => self.call(&name, args),
-                }
-            }
+            _ => self.plain_call(&name, &args.exprs, scope),
+        }
+    }
+
+    fn plain_call(&mut self, name: &str, args: &[&ast::Expr], scope: &Scope<'_>) -> SqlResult<Expr> {
+        let mut args = self.arguments(name, args, scope)?;
+        match args.as_slice() {
+            // The row came as JSON already.
+            [row] if name == "row_to_json" && row.sql_type().oid == Oid::JSON => Ok(args.swap_remove(0)),
+            _ => self.call(name, args),
         }
     }
 
@@ -501,4 +493,16 @@ fn named_interval<'t>(name: &str, call: &'t ast::Function) -> SqlResult<Option<V
         }
     }
     Ok(Some(fields))
+}
+
+/// For what only aggregates take.
+fn not_an_aggregate(name: &str, args: &Arguments<'_>, filter: bool) -> SqlError {
+    let what = match (args.star, args.distinct, filter) {
+        (true, ..) => "(*)",
+        (_, true, _) => "DISTINCT",
+        (.., true) => "FILTER",
+        _ => "ORDER BY",
+    };
+    let message = format!("{what} specified, but {name} is not an aggregate function");
+    SqlError::new(SqlState::WrongObjectType, message)
 }

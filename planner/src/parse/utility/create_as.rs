@@ -55,7 +55,9 @@ fn column_names(cursor: &mut Cursor<'_>) -> Vec<String> {
     let listed = ahead.take_token(&Token::LParen).then(|| ahead.names().ok()).flatten();
     match listed {
         Some(names) if ahead.take_token(&Token::RParen) => {
-            (0..2 * names.len() + 1).for_each(|_| drop(cursor.next()));
+            for _ in 0..2 * names.len() + 1 {
+                cursor.next();
+            }
             names
         }
         _ => Vec::new(),

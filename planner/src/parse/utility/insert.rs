@@ -40,7 +40,7 @@ pub(super) fn read(tokens: &[TokenWithSpan], positions: &Positions<'_>) -> SqlRe
         return Ok(None);
     }
     let statement = Box::new(with_parser(&rest, positions, |parser| parser.parse_statement())?);
-    Ok(Some(Command::Insert { clauses, statement }))
+    Ok(Some(Command::Insert { clauses: Box::new(clauses), statement }))
 }
 
 fn is(tokens: &[TokenWithSpan], at: usize, name: &str) -> bool {

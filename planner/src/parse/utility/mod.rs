@@ -79,7 +79,7 @@ pub(crate) enum Command {
     },
     /// INSERT with clauses that `sqlparser` does not know.
     Insert {
-        clauses: InsertClauses,
+        clauses: Box<InsertClauses>,
         statement: Box<ast::Statement>,
     },
     /// CREATE TABLE … AS with WITH [NO] DATA.
