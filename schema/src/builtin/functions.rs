@@ -8,7 +8,7 @@ use std::{
 use super::line::Line;
 use crate::{
     Oid,
-    functions::{all_aggregates, all_functions, all_ordered_sets, all_set_functions, is_window},
+    functions::{all_aggregates, all_functions, all_ordered_sets, all_set_functions, is_scalar, is_window},
 };
 
 /// A row of `pg_proc`.
@@ -140,8 +140,11 @@ fn callable() -> HashSet<(&'static str, Vec<Oid>)> {
 
 static FUNCTIONS: LazyLock<Vec<BuiltinFunction>> = LazyLock::new(|| {
     let callable = callable();
+    // A function of anything may exist here as one for each type.
+    let of_anything = |function: &BuiltinFunction| function.args.contains(&Oid::ANY) && is_scalar(function.name);
     let exists = |function: &BuiltinFunction| {
         function.support
+            || of_anything(function)
             || (function.kind == 'w' && is_window(function.name))
             || callable.contains(&(function.name, function.args.clone()))
     };

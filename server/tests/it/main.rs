@@ -5,6 +5,7 @@ mod http;
 mod money;
 mod process;
 mod protocol;
+mod psql;
 mod raw;
 mod records;
 mod signals;
