@@ -76,7 +76,6 @@ fn persistence(source: &Source<'_>, schema: Oid) -> Datum {
 
 fn add_table(table: &TableDescriptor, persistence: Datum, rows: &mut Rows) {
     let checks = table.constraints.iter().filter(|found| matches!(found.kind, ConstraintKind::Check { .. })).count();
-    let foreign = table.constraints.iter().any(|found| matches!(found.kind, ConstraintKind::ForeignKey { .. }));
     let has_indexes = table.indexes.len() > 1 || !table.has_hidden_row_id();
     let tuples = table.statistics.as_ref().map_or(-1.0, |statistics| statistics.rows as f32);
     let pages =
@@ -95,8 +94,7 @@ fn add_table(table: &TableDescriptor, persistence: Datum, rows: &mut Rows) {
         ("relkind", code('r')),
         ("relnatts", Datum::Int2(i16::try_from(table.columns.len()).unwrap_or(i16::MAX))),
         ("relchecks", Datum::Int2(i16::try_from(checks).unwrap_or(i16::MAX))),
-        // psql looks for foreign keys only where there are triggers, which PostgreSQL makes for them.
-        ("relhastriggers", Datum::Bool(foreign || !table.referenced_by.is_empty())),
+        ("relhastriggers", Datum::Bool(has_triggers(table))),
         ("relispopulated", Datum::Bool(true)),
         ("relreplident", code('d')),
     ]);
@@ -115,6 +113,12 @@ fn add_table(table: &TableDescriptor, persistence: Datum, rows: &mut Rows) {
             ("relreplident", code('n')),
         ]);
     }
+}
+
+/// Whether PostgreSQL would have triggers for foreign keys: psql looks for keys only where there are some.
+pub(super) fn has_triggers(table: &TableDescriptor) -> bool {
+    let foreign = table.constraints.iter().any(|found| matches!(found.kind, ConstraintKind::ForeignKey { .. }));
+    foreign || !table.referenced_by.is_empty()
 }
 
 /// Indexes that PostgreSQL would have too: not the hidden row id.

@@ -7,7 +7,7 @@ use sharddb_schema as schema;
 
 use super::{
     Rows, Source,
-    classes::{tables as all_tables, visible_indexes},
+    classes::{has_triggers, tables as all_tables, visible_indexes},
     code, name, oid,
 };
 
@@ -33,7 +33,7 @@ pub(super) fn tables(source: &Source<'_>, rows: &mut Rows) {
             ("tableowner", role_name(source, table.owner)),
             ("hasindexes", Datum::Bool(visible_indexes(table).next().is_some())),
             ("hasrules", Datum::Bool(false)),
-            ("hastriggers", Datum::Bool(false)),
+            ("hastriggers", Datum::Bool(has_triggers(table))),
             ("rowsecurity", Datum::Bool(false)),
         ]);
     }

@@ -41,6 +41,8 @@ pub(super) fn activity(source: &Source<'_>, rows: &mut Rows) {
         let present = session.present();
         let state = session.state(&present);
         let waits = state != "active";
+        // A statement outside of a block is a transaction of its own, as long as its rows are on their way.
+        let transaction = present.transaction_began.or(present.query_began.filter(|_| !waits));
         let (address, port) = client(&session);
         rows.add([
             ("datid", oid(session.database)),
@@ -52,7 +54,7 @@ pub(super) fn activity(source: &Source<'_>, rows: &mut Rows) {
             ("client_addr", address),
             ("client_port", port),
             ("backend_start", Datum::TimestampTz(session.began)),
-            ("xact_start", moment(present.transaction_began)),
+            ("xact_start", moment(transaction)),
             ("query_start", moment(present.query_began)),
             ("state_change", Datum::TimestampTz(present.changed)),
             ("wait_event_type", if waits { Datum::text("Client") } else { Datum::Null }),

@@ -357,8 +357,9 @@ impl Binder<'_> {
             return Err(SqlError::unsupported("set-returning functions as arguments of others"));
         }
         if name == "unnest" && args.len() > 1 {
-            let message = "unnest of several arrays is only allowed in FROM";
-            return Err(SqlError::new(SqlState::FeatureNotSupported, message));
+            // Only FROM takes several arrays side by side.
+            let given: Vec<SqlType> = args.iter().map(Expr::sql_type).collect();
+            functions::resolve_function(name, &given)?;
         }
         let (args, mut fields) = self.set_call(name, args)?;
         let field = match fields.len() {

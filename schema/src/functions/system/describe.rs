@@ -87,7 +87,11 @@ fn index(env: &EvalContext, args: &[Datum]) -> SqlResult<Datum> {
         let (table, index) = find_index(catalog, oid)?;
         match usize::try_from(column) {
             Ok(0) => index_definition(env, catalog, table, index, is_pretty(args, 2)),
-            Ok(at) => index.columns.get(at - 1).and_then(|found| index_column(table, found, false)),
+            // An index without such a column has an empty one.
+            Ok(at) => match index.columns.get(at - 1) {
+                Some(found) => index_column(table, found, false),
+                None => Some(String::new()),
+            },
             Err(_) => None,
         }
     })
