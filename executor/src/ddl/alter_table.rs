@@ -52,6 +52,7 @@ impl Changes<'_> {
                 self.set_type(table, name, *sql_type, using.as_deref()).await
             }
             AlterTable::OwnerTo(role) => self.owner_to(table, role),
+            AlterTable::Identity { name, change } => self.alter_identity(table, name, change).await,
             AlterTable::SetSchema(schema) => self.set_schema(table, schema),
         }
     }

@@ -15,6 +15,7 @@ mod depend;
 mod drop;
 mod errors;
 mod foreign_keys;
+mod identity;
 mod indexes;
 mod lookup;
 pub(crate) mod names;

@@ -14,7 +14,7 @@ use sharddb_schema as schema;
 use super::{Changes, indexes::Seen};
 use crate::{
     bind,
-    rows::{IndexPlan, TableScanner},
+    rows::{IndexPlan, TableScanner, new_row_id},
 };
 
 /// What becomes of a row in a rewrite.
@@ -47,7 +47,7 @@ impl Changes<'_> {
                 if let Change::Column(at, expr) = change {
                     row[*at] = self.eval_context().value(expr, &row)?;
                 }
-                let row_key = self.rewritten_key(old, table, &row, &old_key)?;
+                let row_key = self.rewritten_key(old, table, &row, &old_key).await?;
                 if !table.has_hidden_row_id() && !seen[0].insert(&row_key) {
                     return Err(self.duplicated(table, table.primary(), &row));
                 }
@@ -73,7 +73,7 @@ impl Changes<'_> {
         crate::rows::index_plans(table, |text| bind::row_expression(&self.catalog, &self.eval, table, text))
     }
 
-    fn rewritten_key(
+    async fn rewritten_key(
         &self,
         old: &TableDescriptor,
         table: &TableDescriptor,
@@ -82,7 +82,7 @@ impl Changes<'_> {
     ) -> SqlResult<Bytes> {
         let row_id = match (table.has_hidden_row_id(), old.has_hidden_row_id()) {
             (true, true) => Some(row_id_of(old_key)?),
-            (true, false) => return Err(SqlError::unsupported("dropping a primary key")),
+            (true, false) => Some(new_row_id(self.engine.client()).await?),
             (false, _) => None,
         };
         Ok(key::primary_key(table, row, row_id)?.into())

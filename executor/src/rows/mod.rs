@@ -12,4 +12,4 @@ pub(crate) use entries::{Entry, IndexPlan, index_plans};
 pub(crate) use messages::{describe_key, duplicate_key};
 pub(crate) use references::ForeignKey;
 pub(crate) use scan::TableScanner;
-pub(crate) use writer::{NewRow, RowChange, TableWriter, WriteEnv};
+pub(crate) use writer::{NewRow, RowChange, TableWriter, WriteEnv, new_row_id};

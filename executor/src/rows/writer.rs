@@ -251,7 +251,7 @@ impl TableWriter {
 }
 
 /// A row id for a table without a primary key: a timestamp of the cluster, unique and ascending.
-async fn new_row_id(client: &kv::Client) -> SqlResult<i64> {
+pub(crate) async fn new_row_id(client: &kv::Client) -> SqlResult<i64> {
     let timestamp = client.timestamp().await?;
     i64::try_from(timestamp.0).map_err(|_| SqlError::internal("timestamps no longer fit a row id"))
 }

@@ -354,7 +354,9 @@ impl Binder<'_> {
             (Relation::Derived { query: Box::new(query), lateral: true }, fields)
         };
         // A single column is named like the function, or its alias.
-        if let [only] = fields.as_mut_slice() {
+        // Elements of JSON arrays have a name of their own.
+        let named = name.starts_with("json") && name.contains("array_elements");
+        if let ([only], false) = (fields.as_mut_slice(), named) {
             only.name.clone_from(&call_name);
         }
         if ordinality {

@@ -27,7 +27,8 @@ use dialect::{Bounded, bounded};
 pub(crate) use locks::lock_target;
 pub(crate) use position::Positions;
 pub(crate) use utility::{
-    AlterTableAction, Command, Copy, CopySource, InsertClauses, RawCopyOptions, RawSequenceOptions, RelationName,
+    AlterTableAction, Command, Copy, CopySource, InsertClauses, RawCopyOptions, RawIdentityChange, RawSequenceOptions,
+    RelationName,
 };
 
 /// Nesting of parentheses, subqueries and CASE that the parser follows; PostgreSQL's `max_stack_depth` allows a few

@@ -191,6 +191,19 @@ pub enum AlterTable {
     OwnerTo(String),
     /// SET SCHEMA.
     SetSchema(String),
+    /// ADD GENERATED, SET GENERATED, RESTART, DROP IDENTITY.
+    Identity { name: String, change: IdentityChange },
+}
+
+/// What becomes of a column's identity.
+#[derive(Clone, Debug)]
+pub enum IdentityChange {
+    /// ADD GENERATED … AS IDENTITY.
+    Add { identity: Identity, options: SequenceOptions },
+    /// SET GENERATED, and options of the sequence.
+    Alter { identity: Option<Identity>, options: SequenceOptions },
+    /// DROP IDENTITY.
+    Drop { if_exists: bool },
 }
 
 /// CREATE INDEX.

@@ -104,5 +104,7 @@ pub(crate) fn fit_timestamp(micros: i64, precision: i32) -> i64 {
 /// Rounds an interval's microseconds by the precision in the lower half of its modifier.
 pub(crate) fn fit_interval(interval: crate::Interval, modifier: i32) -> crate::Interval {
     let precision = if modifier < 0 { -1 } else { modifier & 0xffff };
-    crate::Interval { micros: fit_time(interval.micros, precision), ..interval }
+    // Halves go away from zero.
+    let micros = fit_time(interval.micros.saturating_abs(), precision) * interval.micros.signum();
+    crate::Interval { micros, ..interval }
 }

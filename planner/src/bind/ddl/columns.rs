@@ -1,13 +1,17 @@
 //! Column definitions of CREATE TABLE and ADD COLUMN.
 
 use proto::{SqlError, SqlResult, SqlState};
-use schema::{Identity, Oid, SqlType};
+use schema::{
+    Identity, Oid, SqlType,
+    functions::{quote_identifier, quote_literal},
+};
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 use sqlparser::ast::{self, ColumnOption, DataType, GeneratedAs};
 
 use super::super::{
     Binder, fold,
+    names::{Relation, split_name},
     scope::{Clause, Scope},
     types,
 };
@@ -110,7 +114,35 @@ impl Binder<'_> {
             }
             changed
         })?;
-        Ok((!value.is_null()).then(|| tree.to_string()))
+        let sequence = self.next_of_sequence(tree);
+        Ok((!value.is_null()).then(|| sequence.unwrap_or_else(|| tree.to_string())))
+    }
+
+    /// `nextval('sequence')` with the sequence's full name, so that it means the same whatever the search path, and
+    /// what becomes of the sequence can be followed.
+    fn next_of_sequence(&self, tree: &ast::Expr) -> Option<String> {
+        let ast::Expr::Function(function) = tree else { return None };
+        let [name] = function.name.0.as_slice() else { return None };
+        let ast::FunctionArguments::List(list) = &function.args else { return None };
+        let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(argument))] = list.args.as_slice() else {
+            return None;
+        };
+        let argument = match argument {
+            ast::Expr::Cast { expr, .. } => expr,
+            plain => plain,
+        };
+        let ast::Expr::Value(value) = argument else { return None };
+        let ast::Value::SingleQuotedString(text) = &value.value else { return None };
+        if fold(name.as_ident()?) != "nextval" {
+            return None;
+        }
+        let name = self.name_of_parts(split_name(text).ok()?, sqlparser::tokenizer::Span::empty()).ok()?;
+        let Some(Relation::Object(schema::Descriptor::Sequence(sequence))) = self.find_relation(&name) else {
+            return None;
+        };
+        let owner = self.schema_name(sequence.schema);
+        let full = format!("{}.{}", quote_identifier(&owner), quote_identifier(&sequence.name));
+        Some(format!("nextval({}::regclass)", quote_literal(&full)))
     }
 
     fn set_generated(&mut self, column: &mut ColumnDefinition, option: &ColumnOption) -> SqlResult<()> {

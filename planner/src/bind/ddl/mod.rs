@@ -9,7 +9,7 @@ mod options;
 mod views;
 
 use proto::{SqlError, SqlResult, SqlState};
-use schema::Descriptor;
+use schema::{Descriptor, Identity};
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 use sqlparser::{
@@ -19,11 +19,24 @@ use sqlparser::{
 
 use super::{Binder, fold, names::Relation};
 use crate::{
-    parse::{AlterTableAction, Command},
-    plan::{AlterTable, Ddl, QualifiedName, RelationKind},
+    parse::{AlterTableAction, Command, RawIdentityChange},
+    plan::{AlterTable, Ddl, IdentityChange, QualifiedName, RelationKind},
 };
 
 impl Binder<'_> {
+    fn identity_change(&self, raw: &RawIdentityChange) -> SqlResult<IdentityChange> {
+        let kind = |always: bool| if always { Identity::Always } else { Identity::ByDefault };
+        Ok(match raw {
+            RawIdentityChange::Add { always, options } => {
+                IdentityChange::Add { identity: kind(*always), options: self.sequence_options(options)? }
+            }
+            RawIdentityChange::Alter { always, options } => {
+                IdentityChange::Alter { identity: always.map(kind), options: self.sequence_options(options)? }
+            }
+            RawIdentityChange::Drop { if_exists } => IdentityChange::Drop { if_exists: *if_exists },
+        })
+    }
+
     /// DDL that `sqlparser` reads.
     pub(super) fn ddl(&mut self, statement: &ast::Statement) -> SqlResult<Ddl> {
         match statement {
@@ -76,6 +89,11 @@ impl Binder<'_> {
                 if_exists: *if_exists,
                 actions: vec![AlterTable::SetSchema(schema.clone())],
             },
+            Command::AlterTable { name, if_exists, action: AlterTableAction::Identity { column, change } } => {
+                let change = self.identity_change(change)?;
+                let actions = vec![AlterTable::Identity { name: column.clone(), change }];
+                Ddl::AlterTable { table: existing(self, name)?, if_exists: *if_exists, actions }
+            }
             _ => return Err(SqlError::unsupported("this statement")),
         })
     }

@@ -35,6 +35,16 @@ impl Binder<'_> {
             E::InSubquery { expr, subquery, negated } => {
                 return self.in_subquery(expr, subquery, *negated, scope).map(Some);
             }
+            E::Like { negated, expr, pattern, escape_char: None, any: true } => {
+                let operator =
+                    if *negated { ast::BinaryOperator::PGNotLikeMatch } else { ast::BinaryOperator::PGLikeMatch };
+                return self.quantified(expr, &operator, pattern, false, scope).map(Some);
+            }
+            E::ILike { negated, expr, pattern, escape_char: None, any: true } => {
+                let operator =
+                    if *negated { ast::BinaryOperator::PGNotILikeMatch } else { ast::BinaryOperator::PGILikeMatch };
+                return self.quantified(expr, &operator, pattern, false, scope).map(Some);
+            }
             E::Like { negated, expr, pattern, escape_char, any: false } => {
                 let operator = if *negated { "!~~" } else { "~~" };
                 return self.like(operator, expr, pattern, escape_char.as_ref(), scope).map(Some);

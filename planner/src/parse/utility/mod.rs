@@ -3,6 +3,7 @@
 mod copy;
 mod create_as;
 mod cursors;
+mod identity;
 mod insert;
 mod roles;
 mod sequences;
@@ -17,6 +18,7 @@ use sqlparser::{
 };
 
 pub(crate) use copy::{Copy, CopySource, RawCopyOptions};
+pub(crate) use identity::RawIdentityChange;
 pub(crate) use insert::InsertClauses;
 pub(crate) use sequences::{AlterSequence, CreateSequence, RawSequenceOptions};
 
@@ -93,6 +95,7 @@ pub(crate) enum Command {
 #[derive(Clone, Debug)]
 pub(crate) enum AlterTableAction {
     SetSchema(String),
+    Identity { column: String, change: RawIdentityChange },
 }
 
 /// Options of EXPLAIN.
@@ -162,6 +165,9 @@ fn own(cursor: &mut Cursor<'_>) -> SqlResult<Option<Command>> {
             explain(cursor).map(Some)
         }
         "create" | "alter" | "drop" => define(cursor),
+        "reindex" | "cluster" | "refresh" | "do" | "security" | "import" | "reassign" => {
+            Err(SqlError::unsupported(word.to_uppercase()))
+        }
         _ => Ok(None),
     }
 }
@@ -171,6 +177,9 @@ fn define(cursor: &mut Cursor<'_>) -> SqlResult<Option<Command>> {
         return Ok(Some(Command::Plain(Statement::Ddl(Box::new(statement)))));
     }
     if let Some(command) = sequences::read(cursor)? {
+        return Ok(Some(command));
+    }
+    if let Some(command) = identity::read(cursor)? {
         return Ok(Some(command));
     }
     if cursor.looking_at(&["create", "unlogged"]) {

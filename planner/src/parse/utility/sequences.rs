@@ -66,45 +66,51 @@ pub(super) fn read(cursor: &mut Cursor<'_>) -> SqlResult<Option<Command>> {
     Ok(Some(Command::AlterSequence(Box::new(AlterSequence { name, if_exists, options }))))
 }
 
-fn options(cursor: &mut Cursor<'_>) -> SqlResult<RawSequenceOptions> {
+pub(super) fn options(cursor: &mut Cursor<'_>) -> SqlResult<RawSequenceOptions> {
     let mut options = RawSequenceOptions::default();
     while !cursor.at_end() {
-        if cursor.take("as") {
-            let name = cursor.rest().get(..1).unwrap_or_default();
-            options.data_type = Some(with_parser(name, cursor.positions, |parser| parser.parse_data_type())?);
-            cursor.next();
-        } else if cursor.take("increment") {
-            cursor.take("by");
-            set(&mut options.increment, cursor.integer()?)?;
-        } else if cursor.take("minvalue") {
-            set(&mut options.min, Some(cursor.integer()?))?;
-        } else if cursor.take("maxvalue") {
-            set(&mut options.max, Some(cursor.integer()?))?;
-        } else if cursor.take_all(&["no", "minvalue"]) {
-            set(&mut options.min, None)?;
-        } else if cursor.take_all(&["no", "maxvalue"]) {
-            set(&mut options.max, None)?;
-        } else if cursor.take("start") {
-            cursor.take("with");
-            set(&mut options.start, cursor.integer()?)?;
-        } else if cursor.take("restart") {
-            let with = cursor.take("with");
-            let value = cursor.integer();
-            set(&mut options.restart, if with { Some(value?) } else { value.ok() })?;
-        } else if cursor.take("cache") {
-            set(&mut options.cache, cursor.integer()?)?;
-        } else if cursor.take_all(&["no", "cycle"]) {
-            set(&mut options.cycle, false)?;
-        } else if cursor.take("cycle") {
-            set(&mut options.cycle, true)?;
-        } else if cursor.take_all(&["owned", "by"]) {
-            let owner = if cursor.take("none") { None } else { Some(cursor.qualified_name()?) };
-            set(&mut options.owned_by, owner)?;
-        } else {
-            return cursor.error();
-        }
+        option(cursor, &mut options)?;
     }
     Ok(options)
+}
+
+/// Reads one option.
+pub(super) fn option(cursor: &mut Cursor<'_>, options: &mut RawSequenceOptions) -> SqlResult<()> {
+    if cursor.take("as") {
+        let name = cursor.rest().get(..1).unwrap_or_default();
+        options.data_type = Some(with_parser(name, cursor.positions, |parser| parser.parse_data_type())?);
+        cursor.next();
+    } else if cursor.take("increment") {
+        cursor.take("by");
+        set(&mut options.increment, cursor.integer()?)?;
+    } else if cursor.take("minvalue") {
+        set(&mut options.min, Some(cursor.integer()?))?;
+    } else if cursor.take("maxvalue") {
+        set(&mut options.max, Some(cursor.integer()?))?;
+    } else if cursor.take_all(&["no", "minvalue"]) {
+        set(&mut options.min, None)?;
+    } else if cursor.take_all(&["no", "maxvalue"]) {
+        set(&mut options.max, None)?;
+    } else if cursor.take("start") {
+        cursor.take("with");
+        set(&mut options.start, cursor.integer()?)?;
+    } else if cursor.take("restart") {
+        let with = cursor.take("with");
+        let value = cursor.integer();
+        set(&mut options.restart, if with { Some(value?) } else { value.ok() })?;
+    } else if cursor.take("cache") {
+        set(&mut options.cache, cursor.integer()?)?;
+    } else if cursor.take_all(&["no", "cycle"]) {
+        set(&mut options.cycle, false)?;
+    } else if cursor.take("cycle") {
+        set(&mut options.cycle, true)?;
+    } else if cursor.take_all(&["owned", "by"]) {
+        let owner = if cursor.take("none") { None } else { Some(cursor.qualified_name()?) };
+        set(&mut options.owned_by, owner)?;
+    } else {
+        return cursor.error();
+    }
+    Ok(())
 }
 
 fn set<T>(option: &mut Option<T>, value: T) -> SqlResult<()> {

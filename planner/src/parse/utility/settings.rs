@@ -99,8 +99,9 @@ fn quote_list(values: &[String]) -> String {
     let quoted: Vec<String> = values
         .iter()
         .map(|value| {
-            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '$');
-            match !value.is_empty() && value.chars().all(plain) {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            let first = value.chars().next().is_some_and(|c| c.is_ascii_lowercase() || c == '_');
+            match first && value.chars().all(plain) {
                 true => value.clone(),
                 false => format!("\"{}\"", value.replace('"', "\"\"")),
             }
