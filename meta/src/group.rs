@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use crate::{
     machine::{Machine, OK},
     oracle::{Oracle, WINDOW_MS},
+    pace::Pace,
 };
 
 /// The group's id in the shared log.
@@ -25,10 +26,13 @@ const GROUP: GroupId = GroupId(0);
 /// How often the oracle's window is looked at.
 const WINDOW_CHECK: Duration = Duration::from_millis(WINDOW_MS / 8);
 
-/// Milliseconds since the Unix epoch; the only clock that timestamps follow.
+/// The only clock that timestamps follow.
 pub trait Clock: Send + Sync {
-    /// Now.
+    /// Milliseconds since the Unix epoch. May be set back.
     fn now_ms(&self) -> u64;
+
+    /// Milliseconds since some moment. Never goes back.
+    fn uptime_ms(&self) -> u64;
 }
 
 /// Why the meta group did not answer.
@@ -66,7 +70,7 @@ struct Inner {
     group: Group,
     state: Arc<RwLock<Snapshot>>,
     oracle: Oracle,
-    clock: Arc<dyn Clock>,
+    pace: Pace,
     /// Wakes those who wait for a longer window, and the task that extends it.
     extended: Notify,
     exhausted: Notify,
@@ -79,7 +83,8 @@ impl Meta {
         let state = machine.state();
         let group = host.start_group(GROUP, machine).await?;
         let oracle = Oracle::new(Timestamp(state.read().window));
-        let inner = Inner { group, state, oracle, clock, extended: Notify::new(), exhausted: Notify::new() };
+        let pace = Pace::new(clock, oracle.last());
+        let inner = Inner { group, state, oracle, pace, extended: Notify::new(), exhausted: Notify::new() };
         let meta = Self { inner: Arc::new(inner) };
         meta.extend_window().await?;
         tokio::spawn(keep_window(Arc::downgrade(&meta.inner)));
@@ -124,7 +129,7 @@ impl Meta {
 
     /// A timestamp if the window allows one at once.
     pub fn try_timestamp(&self) -> Option<Timestamp> {
-        self.inner.oracle.next(self.inner.clock.now_ms())
+        self.inner.oracle.next(self.inner.pace.now_ms())
     }
 
     /// A timestamp above every one handed out before.
@@ -203,7 +208,8 @@ impl Meta {
     }
 
     async fn extend_window(&self) -> Result<(), Error> {
-        let Some(window) = self.inner.oracle.wanted(self.inner.clock.now_ms()) else { return Ok(()) };
+        self.inner.pace.follow(self.inner.oracle.last());
+        let Some(window) = self.inner.oracle.wanted(self.inner.pace.now_ms()) else { return Ok(()) };
         self.propose(command::Body::ExtendWindow(window.0), "extend the window").await?;
         self.inner.oracle.extend(window);
         self.inner.extended.notify_waiters();

@@ -8,5 +8,6 @@
 mod group;
 mod machine;
 pub mod oracle;
+mod pace;
 
 pub use group::{Clock, Error, Meta};

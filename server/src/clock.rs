@@ -1,10 +1,19 @@
 //! The system clock.
 
 use sharddb_meta::Clock;
+use tokio::time::Instant;
 
-/// Reads the operating system's clock.
-#[derive(Debug, Default)]
-pub(crate) struct SystemClock;
+/// Reads the operating system's clocks.
+#[derive(Debug)]
+pub(crate) struct SystemClock {
+    started: Instant,
+}
+
+impl SystemClock {
+    pub(crate) fn new() -> Self {
+        Self { started: Instant::now() }
+    }
+}
 
 impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods, reason = "the one place where the wall clock is read for timestamps")]
@@ -12,5 +21,9 @@ impl Clock for SystemClock {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         // A clock before 1970 stands still as far as timestamps are concerned.
         since_epoch.map_or(0, |elapsed| elapsed.as_millis() as u64)
+    }
+
+    fn uptime_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
     }
 }

@@ -99,7 +99,7 @@ impl Volume {
     pub async fn assemble(engine: Arc<dyn Engine>, files: Arc<dyn Files>, log: LogOptions) -> Result<Self, StartError> {
         let log = Arc::new(SharedLog::open(files, log)?);
         let raft = Arc::new(RaftHost::new(FIRST_NODE, log).with_one_engine());
-        let meta = Meta::start(&raft, Arc::clone(&engine), Arc::new(SystemClock)).await?;
+        let meta = Meta::start(&raft, Arc::clone(&engine), Arc::new(SystemClock::new())).await?;
         let oracle = Arc::new(LocalOracle(meta.clone()));
         let node = Node::open(Environment::new(engine, Arc::clone(&raft), oracle)).await?;
         if node.ranges().is_empty() {

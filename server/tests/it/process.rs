@@ -27,9 +27,11 @@ pub(crate) struct Process {
     pub(crate) http: SocketAddr,
 }
 
-/// The command without any settings of the test's own environment.
+/// The command without any settings of the test's own environment. `SHARDDB_TEST_SERVER` names another binary than the one
+/// built with the tests, such as an optimised one.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sharddb"));
+    let built = || env!("CARGO_BIN_EXE_sharddb").into();
+    let mut command = Command::new(std::env::var_os("SHARDDB_TEST_SERVER").unwrap_or_else(built));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("SHARDDB_") {
             command.env_remove(name);
