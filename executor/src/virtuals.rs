@@ -1,16 +1,25 @@
 //! The system catalog's tables as the general path reads them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
 
 use kv::BoxFuture;
-use proto::SqlResult;
+use proto::{SqlError, SqlResult};
 use schema::{Datum, Descriptor, Oid, functions::EvalContext};
 use sharddb_kv as kv;
 use sharddb_planner as planner;
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 
-use crate::{Engine, catalog::Snapshot, general::VirtualTables, session::ParameterRow, system_catalog};
+use crate::{
+    Engine,
+    catalog::Snapshot,
+    general::VirtualTables,
+    session::{ParameterRow, SessionHost},
+    system_catalog,
+};
 
 /// Virtual tables over one statement's catalog.
 pub(crate) struct Virtuals {
@@ -18,6 +27,8 @@ pub(crate) struct Virtuals {
     pub(crate) eval: Arc<EvalContext>,
     pub(crate) database: Oid,
     pub(crate) engine: Engine,
+    /// Knows where sequences stand.
+    pub(crate) host: Weak<SessionHost>,
     /// Every parameter, when the statement asks for them.
     pub(crate) settings: Box<dyn Fn() -> Vec<ParameterRow> + Send + Sync>,
 }
@@ -25,6 +36,12 @@ pub(crate) struct Virtuals {
 impl VirtualTables for Virtuals {
     fn rows<'a>(&'a self, schema: &'a str, name: &'a str) -> BoxFuture<'a, SqlResult<Vec<Vec<Datum>>>> {
         Box::pin(async move {
+            if let Some(Descriptor::Sequence(sequence)) = self.snapshot.catalog.relation(schema, name) {
+                let host = self.host.upgrade().ok_or_else(|| SqlError::internal("the session has ended"))?;
+                let position = host.position(sequence).await?;
+                // Values that were set aside but not handed out are nobody's business here.
+                return Ok(vec![vec![Datum::Int8(position.value), Datum::Int8(0), Datum::Bool(position.called)]]);
+            }
             let settings = if name == "pg_settings" { (self.settings)() } else { Vec::new() };
             let positions = if name == "pg_sequences" { self.positions().await? } else { HashMap::new() };
             let source = system_catalog::Source {

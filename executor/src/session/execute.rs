@@ -309,6 +309,7 @@ impl Session {
             eval: Arc::clone(&eval),
             database: self.database,
             engine: self.engine.clone(),
+            host: Arc::downgrade(&self.host),
             settings: Box::new(settings),
         };
         Ok(RunContext { general: Arc::clone(self.engine.general()), eval, virtuals: Arc::new(virtuals) })

@@ -64,6 +64,15 @@ impl SessionHost {
         }
     }
 
+    /// Where a sequence stands.
+    pub(crate) async fn position(&self, sequence: &SequenceDescriptor) -> SqlResult<Position> {
+        let own = self.own_sequences.lock().get(&sequence.oid).copied();
+        match own {
+            Some(position) => Ok(position),
+            None => self.engine.sequences().position(self.engine.client(), sequence).await,
+        }
+    }
+
     fn next(&self, oid: Oid) -> SqlResult<i64> {
         let sequence = self.sequence(oid)?;
         if let Some(position) = self.own_sequences.lock().get_mut(&oid) {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use proto::{SqlError, SqlResult, SqlState};
-use schema::{ConstraintKind, Descriptor, Oid, SqlType, TableDescriptor, ViewDescriptor, functions};
+use schema::{
+    ConstraintKind, Descriptor, Oid, SequenceDescriptor, SqlType, TableDescriptor, ViewDescriptor, functions,
+};
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 use sqlparser::ast::{self, JoinConstraint, JoinOperator, Spanned, TableFactor};
@@ -81,7 +83,7 @@ impl Binder<'_> {
         kind: JoinKind,
         on: Option<&ast::Expr>,
     ) -> SqlResult<Source<'s>> {
-        let scope = merge(left.scope, right.scope)?;
+        let scope = merge(left.scope, right.scope, kind)?;
         scope.clause.set(Clause::JoinOn);
         let on = on.map(|on| self.boolean(on, "JOIN/ON", &scope)).transpose()?;
         scope.clause.set(Clause::From);
@@ -151,7 +153,7 @@ impl Binder<'_> {
             };
             merged.push(ScopeColumn { table: None, name: name.clone(), expr, origin: (0, 0), bare: true });
         }
-        let mut scope = merge(left.scope, right.scope)?;
+        let mut scope = merge(left.scope, right.scope, kind)?;
         for column in &mut scope.columns {
             column.bare &= !names.contains(&column.name);
         }
@@ -229,16 +231,38 @@ impl Binder<'_> {
                 let view = view.clone();
                 return self.view(&view, alias, parent);
             }
-            Some(names::Relation::Object(_)) => {
-                return Err(SqlError::unsupported("reading a sequence as a table")
-                    .with_hint("pg_sequences shows the last value of every sequence."));
+            Some(names::Relation::Object(Descriptor::Sequence(sequence))) => {
+                let sequence = sequence.clone();
+                return self.sequence(&sequence, alias, parent);
             }
             Some(names::Relation::Virtual(table)) => return virtual_source(table, alias, parent),
+            Some(names::Relation::Object(_)) => return Err(self.unknown_relation(name)),
             None => return Err(self.unknown_relation(name)),
         };
         let (scan, named) = self.scan(table, alias);
         let fields = scan.fields.clone();
         source(Relation::Scan(scan), fields, named, alias, parent)
+    }
+
+    /// The one row of a sequence.
+    fn sequence<'s>(
+        &mut self,
+        sequence: &SequenceDescriptor,
+        alias: Option<&ast::TableAlias>,
+        parent: Option<&'s Scope<'s>>,
+    ) -> SqlResult<Source<'s>> {
+        let columns = [("last_value", Oid::INT8), ("log_cnt", Oid::INT8), ("is_called", Oid::BOOL)];
+        let fields = columns.into_iter().zip(1..).map(|((name, oid), number)| Field {
+            name: name.to_owned(),
+            sql_type: SqlType::new(oid),
+            origin: (sequence.oid.0, number),
+        });
+        let fields: Vec<Field> = fields.collect();
+        let schema = self.schema_name(sequence.schema);
+        let relation =
+            Relation::Virtual { schema: schema.clone(), name: sequence.name.clone(), fields: fields.clone() };
+        let named = ScopeTable { schema: Some(schema), ..ScopeTable::plain(&sequence.name) };
+        source(relation, fields, named, alias, parent)
     }
 
     /// A reference to a table, with the names it can be called by.
@@ -258,11 +282,11 @@ impl Binder<'_> {
         });
         let name = alias.map_or_else(|| table.name.clone(), |alias| fold(&alias.name));
         let named = ScopeTable {
-            alias: name.clone(),
             schema: Some(self.schema_name(table.schema)),
             reference: Some(reference),
             key: key.unwrap_or_default(),
-            hidden: false,
+            not_null: table.columns.iter().position(|column| column.not_null),
+            ..ScopeTable::plain(&name)
         };
         let fields = table_fields(&table);
         (TableScan { table, alias: name, reference, fields }, named)
@@ -369,7 +393,8 @@ impl Binder<'_> {
             }
             other => other,
         };
-        source(relation, fields, ScopeTable::plain(name), alias, parent)
+        let scalar = fields.len() == 1 && fields[0].sql_type.oid != schema::Oid::RECORD;
+        source(relation, fields, ScopeTable { scalar, ..ScopeTable::plain(name) }, alias, parent)
     }
 }
 
@@ -467,7 +492,13 @@ fn rename_all(scope: &mut Scope<'_>, alias: &ast::TableAlias) -> SqlResult<()> {
 }
 
 /// The names of both sides; 42712 when a table name occurs on both.
-pub(super) fn merge<'s>(left: Scope<'s>, right: Scope<'s>) -> SqlResult<Scope<'s>> {
+pub(super) fn merge<'s>(mut left: Scope<'s>, mut right: Scope<'s>, kind: JoinKind) -> SqlResult<Scope<'s>> {
+    if matches!(kind, JoinKind::Left | JoinKind::Full) {
+        right.tables.iter_mut().for_each(|table| table.nullable = true);
+    }
+    if matches!(kind, JoinKind::Right | JoinKind::Full) {
+        left.tables.iter_mut().for_each(|table| table.nullable = true);
+    }
     let visible = |scope: &Scope<'_>| -> Vec<(String, Option<String>)> {
         let tables = scope.tables.iter().filter(|table| !table.hidden);
         tables.map(|table| (table.alias.clone(), table.schema.clone())).collect()

@@ -73,9 +73,15 @@ pub fn bind(parsed: &Parsed, context: &BindContext<'_>, declared: &[Oid]) -> Sql
         let mut binder = Binder::new(context, parsed.source());
         binder.parameters = declared.iter().map(|oid| (*oid != Oid::INVALID).then(|| SqlType::new(*oid))).collect();
         let statement = binder.command(parsed.command())?;
-        let fields = statement::fields(&statement);
+        let fields = statement::fields(&statement).map(announced);
         Ok(Bound { fields, parameters: binder.parameter_types()?, statement })
     })
+}
+
+/// Columns as clients are told of them: what a record's modifier means is known here only.
+fn announced(mut fields: Vec<Field>) -> Vec<Field> {
+    fields.iter_mut().filter(|field| field.sql_type.oid == Oid::RECORD).for_each(|field| field.sql_type.modifier = -1);
+    fields
 }
 
 /// Depth of an expression or query, below which the stack is sure to suffice; PostgreSQL's limit is similar.
@@ -95,6 +101,8 @@ pub(crate) struct Binder<'a> {
     ctes: Vec<Vec<query::VisibleCte>>,
     /// Number of the next table reference.
     next_reference: usize,
+    /// Names and types of the fields of row types: what a record's modifier numbers.
+    shapes: Vec<expr::Shape>,
     depth: Cell<usize>,
     query_depth: Cell<usize>,
     /// Relations that were bound, for views.
@@ -102,8 +110,6 @@ pub(crate) struct Binder<'a> {
     /// Constants are not converted at once and nested conditions stay nested, so that an expression can be shown as it
     /// was written.
     keeps_conversions: bool,
-    /// Fields of the row values that the statement makes by functions, by the modifier of their type.
-    records: Vec<Vec<crate::plan::Field>>,
 }
 
 impl<'a> Binder<'a> {
@@ -114,11 +120,11 @@ impl<'a> Binder<'a> {
             parameters: Vec::new(),
             ctes: Vec::new(),
             next_reference: 0,
+            shapes: Vec::new(),
             depth: Cell::new(0),
             query_depth: Cell::new(0),
             relations: Vec::new(),
             keeps_conversions: false,
-            records: Vec::new(),
         }
     }
 

@@ -283,7 +283,7 @@ impl Binder<'_> {
         let scope = Scope::new(Vec::new(), Vec::new(), 0, parent, Clause::Values);
         let mut rows = Vec::with_capacity(values.rows.len());
         for row in &values.rows {
-            rows.push(self.exprs(&row.content, &scope)?);
+            rows.push(self.expanded(&row.content, &scope)?);
         }
         let width = rows.first().map_or(0, Vec::len);
         if rows.iter().any(|row| row.len() != width) {

@@ -47,6 +47,12 @@ pub(super) struct ScopeTable {
     pub(super) key: Vec<usize>,
     /// Can be named no more: it lies inside a join with an alias.
     pub(super) hidden: bool,
+    /// Its columns are NULL where an outer join found no row.
+    pub(super) nullable: bool,
+    /// A column, counted among its own, that is NULL only then.
+    pub(super) not_null: Option<usize>,
+    /// A function with one value a row: its row is that value.
+    pub(super) scalar: bool,
 }
 
 /// The part of a statement that is being bound, which decides what may be called in it.
@@ -235,6 +241,13 @@ impl<'a> Scope<'a> {
         Ok(found)
     }
 
+    /// Columns of a relation of this scope, as seen from `depth` scopes further in.
+    pub(super) fn table_columns(&self, table: usize, depth: usize) -> Vec<(String, Expr)> {
+        let columns = self.columns.iter().filter(|column| column.table == Some(table));
+        let seen = |expr: &Expr| if depth > 0 { outer(expr.clone(), depth) } else { expr.clone() };
+        columns.map(|column| (column.name.clone(), seen(&column.expr))).collect()
+    }
+
     /// Position of the relation of this name, here or in an outer scope (with its depth).
     pub(super) fn find_table(&self, schema: &Option<String>, name: &str) -> Option<(usize, usize, &Scope<'a>)> {
         let mut scope = self;
@@ -251,7 +264,16 @@ impl<'a> Scope<'a> {
 
 impl ScopeTable {
     pub(super) fn plain(alias: &str) -> Self {
-        Self { alias: alias.to_owned(), schema: None, reference: None, key: Vec::new(), hidden: false }
+        Self {
+            alias: alias.to_owned(),
+            schema: None,
+            reference: None,
+            key: Vec::new(),
+            hidden: false,
+            nullable: false,
+            not_null: None,
+            scalar: false,
+        }
     }
 
     fn is_named(&self, schema: &Option<String>, name: &str) -> bool {

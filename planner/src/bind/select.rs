@@ -186,6 +186,9 @@ impl Binder<'_> {
         let mut items = Vec::with_capacity(projection.len());
         for item in projection {
             match item {
+                SelectItem::UnnamedExpr(tree) if let Some(row) = row_of_star(tree) => {
+                    self.expand_row(row, scope, &mut items)?;
+                }
                 SelectItem::UnnamedExpr(tree) => {
                     let expr = self.expr(tree, scope)?;
                     items.push(item_of(expr, output_name(tree), scope));
@@ -222,16 +225,26 @@ impl Binder<'_> {
         items: &mut Vec<Item>,
     ) -> SqlResult<()> {
         let SelectItemQualifiedWildcardKind::ObjectName(name) = kind else {
-            return Err(SqlError::unsupported("expanding a composite value"));
+            return Err(SqlError::unsupported("this kind of star"));
         };
         let name = self.object_name(name)?;
         let Some((depth, table, found)) = scope.find_table(&name.schema, &name.name) else {
             return Err(self.missing_table(&name.name, name.span));
         };
         if depth > 0 {
-            return Err(SqlError::unsupported("expanding a table of an outer query"));
+            let columns = found.table_columns(table, depth).into_iter();
+            items.extend(columns.map(|(name, column)| item_of(column, name, scope)));
+            return Ok(());
         }
         items.extend(found.columns.iter().filter(|column| column.table == Some(table)).map(star_item));
+        Ok(())
+    }
+
+    /// `(row).*`
+    fn expand_row(&mut self, tree: &ast::Expr, scope: &Scope<'_>, items: &mut Vec<Item>) -> SqlResult<()> {
+        let record = self.expr(tree, scope)?;
+        let fields = self.row_fields(&record)?;
+        items.extend(fields.into_iter().map(|(field, expr)| Item { expr, field }));
         Ok(())
     }
 
@@ -336,6 +349,21 @@ impl Binder<'_> {
             }
         }
     }
+}
+
+/// The row of `(row).*`.
+fn row_of_star(tree: &ast::Expr) -> Option<&ast::Expr> {
+    match tree {
+        ast::Expr::CompoundFieldAccess { root, access_chain } => match access_chain.as_slice() {
+            [ast::AccessExpr::Dot(ast::Expr::Identifier(field))] if is_star(field) => Some(root),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn is_star(field: &ast::Ident) -> bool {
+    field.quote_style.is_some() && field.value == crate::parse::ALL_FIELDS
 }
 
 fn no_equality(error: SqlError) -> SqlError {

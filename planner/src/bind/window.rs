@@ -21,6 +21,7 @@ impl Binder<'_> {
         scope: &Scope<'_>,
     ) -> SqlResult<WindowCall> {
         let args = self.exprs(args.iter().copied(), scope)?;
+        let args = self.named_json(name, args)?;
         let (function, args, sql_type) = self.window_function(name, args, star)?;
         if filter.is_some() && matches!(function, WindowFunction::Builtin(_)) {
             return Err(SqlError::unsupported("FILTER for non-aggregate window functions"));

@@ -48,7 +48,7 @@ impl Evaluation<'_> {
             }),
             Expr::IsNull { input, negated } => {
                 let value = self.value(input)?;
-                Ok(Datum::Bool(is_null(&value, *negated)))
+                Ok(Datum::Bool(value.is_null() != *negated))
             }
             Expr::IsBool { input, expected, negated } => Ok(Datum::Bool((self.truth(input)? == *expected) != *negated)),
             Expr::IsDistinct { left, right, equal, negated } => self.is_distinct(left, right, equal, *negated),
@@ -142,13 +142,5 @@ impl Evaluation<'_> {
             }
         }
         Ok(if unknown { Datum::Null } else { Datum::Bool(negated) })
-    }
-}
-
-/// IS NULL, or IS NOT NULL with `negated`. A row is null when all of it is and not null when none of it is.
-fn is_null(value: &Datum, negated: bool) -> bool {
-    match value {
-        Datum::Record(items) => items.iter().all(|(_, item)| item.is_null() != negated),
-        value => value.is_null() != negated,
     }
 }

@@ -7,6 +7,7 @@
 mod cursor;
 mod dialect;
 mod error;
+mod forms;
 mod locks;
 mod position;
 mod spelling;
@@ -24,6 +25,7 @@ use sqlparser::{
 };
 
 use dialect::{Bounded, bounded};
+pub(crate) use forms::{ALL_FIELDS, VARIADIC};
 pub(crate) use locks::lock_target;
 pub(crate) use position::Positions;
 pub(crate) use utility::{
@@ -160,7 +162,7 @@ fn with_parser<T>(
     positions: &Positions<'_>,
     read: impl FnOnce(&mut Parser<'_>) -> Result<T, sqlparser::parser::ParserError>,
 ) -> SqlResult<T> {
-    let tokens = locks::rewrite(&spelling::rewrite(tokens))?;
+    let tokens = forms::rewrite(locks::rewrite(&spelling::rewrite(tokens))?);
     recursive::set_minimum_stack_size(STACK_AHEAD);
     recursive::set_stack_allocation_size(STACK_MORE);
     let dialect = Bounded::new(tokens.len());

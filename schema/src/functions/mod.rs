@@ -20,6 +20,7 @@ mod template;
 mod text;
 mod value;
 
+pub use aggregate::ROWS_JSON_AGG;
 pub use resolve::{
     Resolved, common_type, element_of, resolve_aggregate, resolve_function, resolve_operator, resolve_ordered_set,
     resolve_set_function,
@@ -27,7 +28,7 @@ pub use resolve::{
 pub(crate) use system::builtin_name;
 pub use system::{
     COLLATIONS, ObjectNames, constraint_definition, expression_text, format_type, index_definition, object_name,
-    record_field, resolve_object, type_by_name,
+    record_field, record_is_null, resolve_object, type_by_name,
 };
 pub use table::{
     aggregate_by_key, all_aggregates, all_functions, all_ordered_sets, all_set_functions, function_by_key,

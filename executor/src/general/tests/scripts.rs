@@ -45,4 +45,4 @@ macro_rules! scripts {
     };
 }
 
-scripts!(basics, joins, aggregates, subqueries, windows, sets, indexes, lateral, ordered_sets);
+scripts!(basics, joins, aggregates, subqueries, windows, sets, indexes, lateral, ordered_sets, whole_rows);

@@ -102,6 +102,7 @@ fn columns_of_query(query: &Query, names: &[String]) -> SqlResult<Vec<ColumnDefi
     let mut columns: Vec<ColumnDefinition> = Vec::with_capacity(query.fields.len());
     for (at, field) in query.fields.iter().enumerate() {
         let name = names.get(at).unwrap_or(&field.name).clone();
+        super::refuse_record(&name, field.sql_type)?;
         if columns.iter().any(|known| known.name == name) {
             let message = format!("column \"{name}\" specified more than once");
             return Err(SqlError::new(SqlState::DuplicateColumn, message));

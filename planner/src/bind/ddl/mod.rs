@@ -9,7 +9,7 @@ mod options;
 mod views;
 
 use proto::{SqlError, SqlResult, SqlState};
-use schema::{Descriptor, Identity};
+use schema::{Descriptor, Identity, Oid, SqlType};
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 use sqlparser::{
@@ -157,6 +157,18 @@ impl Binder<'_> {
     fn is_view(&self, name: &super::names::Name) -> bool {
         matches!(self.find_relation(name), Some(Relation::Object(Descriptor::View(_))))
     }
+}
+
+/// Rows are no type that a column can have.
+fn refuse_record(column: &str, sql_type: SqlType) -> SqlResult<()> {
+    if sql_type.oid != Oid::RECORD {
+        return Ok(());
+    }
+    if sql_type.modifier >= 0 {
+        return Err(SqlError::unsupported("columns of composite types"));
+    }
+    let message = format!("column \"{column}\" has pseudo-type record");
+    Err(SqlError::new(SqlState::InvalidTableDefinition, message))
 }
 
 fn schema_name_of(name: &ast::SchemaName) -> SqlResult<String> {

@@ -92,6 +92,7 @@ fn view_columns(create: &ast::CreateView, query: &Query) -> SqlResult<Vec<String
         *name = fold(&column.name);
     }
     for (at, name) in names.iter().enumerate() {
+        super::refuse_record(name, query.fields[at].sql_type)?;
         if names[..at].contains(name) {
             let message = format!("column \"{name}\" specified more than once");
             return Err(SqlError::new(SqlState::DuplicateColumn, message));

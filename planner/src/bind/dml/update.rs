@@ -13,7 +13,7 @@ use super::{
     },
     is_default,
 };
-use crate::plan::{Delete, Expr, Query, Relation, SubqueryKind, TableScan, Update};
+use crate::plan::{Delete, Expr, JoinKind, Query, Relation, SubqueryKind, TableScan, Update};
 
 impl Binder<'_> {
     pub(in crate::bind) fn update(&mut self, update: &ast::Update, with: Option<&ast::With>) -> SqlResult<Update> {
@@ -88,7 +88,7 @@ impl Binder<'_> {
         scope.add(named, &table_fields(&scan.table), 0);
         let Some(sources) = sources.filter(|sources| !sources.is_empty()) else { return Ok((scan, None, scope)) };
         let source = self.from(sources, None)?;
-        let scope = from::merge(scope, source.scope)?;
+        let scope = from::merge(scope, source.scope, JoinKind::Inner)?;
         Ok((scan, Some(source.relation), scope))
     }
 
@@ -215,7 +215,6 @@ fn row_values(tree: &ast::Expr) -> SqlResult<Vec<&ast::Expr>> {
                 .collect(),
             _ => Err(SqlError::unsupported("this source of a multiple-column SET")),
         },
-        ast::Expr::Subquery(_) => Err(SqlError::unsupported("a subquery as source of a multiple-column SET")),
         tree if is_default(tree) => Ok(vec![tree]),
         _ => {
             let message = "source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression";

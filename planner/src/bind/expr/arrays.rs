@@ -25,12 +25,13 @@ impl Binder<'_> {
     }
 
     pub(super) fn subscript(&mut self, root: &ast::Expr, chain: &[AccessExpr], scope: &Scope<'_>) -> SqlResult<Expr> {
-        if let ([AccessExpr::Dot(ast::Expr::Identifier(name))], ast::Expr::Nested(inner)) = (chain, root) {
-            let record = self.expr(inner, scope)?;
-            return self.record_field(record, &fold(name));
-        }
         // `t.a[1]` comes as the root `t` followed by a field.
         let fields = chain.iter().take_while(|access| matches!(access, AccessExpr::Dot(_))).count();
+        if let ast::Expr::Nested(record) = root
+            && fields > 0
+        {
+            return self.fields_of(record, &chain[..fields], &chain[fields..], scope);
+        }
         let mut names = Vec::new();
         if let ast::Expr::Identifier(name) = root {
             names.push(name.clone());
@@ -45,7 +46,44 @@ impl Binder<'_> {
             0 | 1 => self.expr(root, scope)?,
             _ => self.qualified_column(&names, scope)?,
         };
-        if fields == chain.len() {
+        self.subscripted(array, &chain[fields..], scope)
+    }
+
+    /// `(row).a.b[…]`
+    fn fields_of(
+        &mut self,
+        record: &ast::Expr,
+        fields: &[AccessExpr],
+        rest: &[AccessExpr],
+        scope: &Scope<'_>,
+    ) -> SqlResult<Expr> {
+        let mut names = Vec::with_capacity(fields.len());
+        for field in fields {
+            match field {
+                AccessExpr::Dot(ast::Expr::Identifier(name)) => names.push(name),
+                _ => return Err(SqlError::unsupported("this kind of field access")),
+            }
+        }
+        let mut names = names.into_iter();
+        let mut value = match record {
+            // `(t).a` is `t.a`, and not a field of a row that an outer join has made NULL.
+            ast::Expr::Identifier(table)
+                if scope.find(None, &fold(table))?.is_none() && scope.find_table(&None, &fold(table)).is_some() =>
+            {
+                let column = names.next().cloned();
+                let parts: Vec<ast::Ident> = [table.clone()].into_iter().chain(column).collect();
+                self.qualified_column(&parts, scope)?
+            }
+            record => self.expr(record, scope)?,
+        };
+        for name in names {
+            value = self.field(value, &fold(name)).map_err(|error| self.at(name.span, error))?;
+        }
+        self.subscripted(value, rest, scope)
+    }
+
+    fn subscripted(&mut self, array: Expr, chain: &[AccessExpr], scope: &Scope<'_>) -> SqlResult<Expr> {
+        if chain.is_empty() {
             return Ok(array);
         }
         let Some(element) = functions::element_of(array.sql_type().oid) else {
@@ -56,7 +94,7 @@ impl Binder<'_> {
             return Err(SqlError::new(SqlState::DatatypeMismatch, message));
         };
         let mut indexes = Vec::new();
-        for access in &chain[fields..] {
+        for access in chain {
             match access {
                 AccessExpr::Subscript(subscript) => indexes.push(self.subscript_bounds(subscript, scope)?),
                 AccessExpr::Dot(_) => return Err(SqlError::unsupported("fields of composite values")),

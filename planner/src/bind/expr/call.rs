@@ -6,6 +6,7 @@ use sharddb_proto as proto;
 use sharddb_schema as schema;
 use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned};
 
+use super::arguments::{in_order, spread};
 use super::{
     super::{
         Binder, fold, same,
@@ -15,7 +16,10 @@ use super::{
     operator::is_row,
     ordered_set::is_ordered_set,
 };
-use crate::plan::{AggregateCall, Expr, Field};
+use crate::{
+    parse::VARIADIC,
+    plan::{AggregateCall, Expr, Field},
+};
 
 /// Functions that write whatever they are given as text.
 const WRITERS: [&str; 15] = [
@@ -37,12 +41,17 @@ const WRITERS: [&str; 15] = [
 ];
 
 /// What a call says besides its name.
+#[derive(Default)]
 struct Arguments<'t> {
     exprs: Vec<&'t ast::Expr>,
     /// `count(*)`
     star: bool,
     distinct: bool,
     order_by: &'t [ast::OrderByExpr],
+    /// Arguments that are given by name come behind the others.
+    names: Vec<String>,
+    /// The last argument is an array of further ones.
+    variadic: bool,
 }
 
 impl Binder<'_> {
@@ -53,25 +62,36 @@ impl Binder<'_> {
 
     fn function_call(&mut self, call: &ast::Function, scope: &Scope<'_>) -> SqlResult<Expr> {
         let name = function_name(&call.name)?;
+        if let Some(call) = with_rows(call) {
+            return self.function_call(&call, scope);
+        }
         if call.null_treatment.is_some() {
             return Err(SqlError::unsupported("RESPECT NULLS and IGNORE NULLS"));
         }
         if is_row(call) {
             let args = arguments(call)?;
-            return Ok(Expr::Row(self.exprs(args.exprs, scope)?));
+            return Ok(Expr::Row(self.expanded(args.exprs, scope)?));
         }
         let args = match &call.args {
             FunctionArguments::Subquery(query) if name == "array" => return self.array_subquery(query, scope),
             FunctionArguments::Subquery(query) => return self.call_of_subquery(&name, query, scope),
             FunctionArguments::None => match self.keyword_value(&name)? {
                 Some(value) => return Ok(value),
-                None => Arguments { exprs: Vec::new(), star: false, distinct: false, order_by: &[] },
+                None => Arguments::default(),
             },
-            FunctionArguments::List(_) => match named_interval(&name, call)? {
-                Some(tree) => return self.interval_from_fields(&tree, scope),
-                None => arguments(call)?,
-            },
+            FunctionArguments::List(_) => arguments(call)?,
         };
+        if !args.names.is_empty() || args.variadic {
+            if call.over.is_some() || !call.within_group.is_empty() || functions::is_aggregate(&name) {
+                return Err(SqlError::unsupported("named and VARIADIC arguments of aggregates and window functions"));
+            }
+            let bound = self.exprs(args.exprs.iter().copied(), scope)?;
+            let bound = match args.variadic {
+                true => spread(bound)?,
+                false => in_order(&name, bound, &args.names)?,
+            };
+            return self.call(&name, bound);
+        }
         if let Some(over) = &call.over {
             if !call.within_group.is_empty() {
                 let message = format!("OVER is not supported for ordered-set aggregate {name}");
@@ -113,16 +133,10 @@ impl Binder<'_> {
                 let message = format!("window function {name} requires an OVER clause");
                 Err(SqlError::new(SqlState::WrongObjectType, message))
             }
-            _ => self.plain_call(&name, &args.exprs, scope),
-        }
-    }
-
-    fn plain_call(&mut self, name: &str, args: &[&ast::Expr], scope: &Scope<'_>) -> SqlResult<Expr> {
-        let mut args = self.arguments(name, args, scope)?;
-        match args.as_slice() {
-            // The row came as JSON already.
-            [row] if name == "row_to_json" && row.sql_type().oid == Oid::JSON => Ok(args.swap_remove(0)),
-            _ => self.call(name, args),
+            _ => {
+                let args = self.exprs(args.exprs, scope)?;
+                self.call(&name, args)
+            }
         }
     }
 
@@ -135,6 +149,12 @@ impl Binder<'_> {
     /// Calls a scalar function. A type's name called with one argument is a cast.
     pub(in crate::bind) fn call(&mut self, name: &str, args: Vec<Expr>) -> SqlResult<Expr> {
         let args = self.shown_arguments(name, args)?;
+        let mut args = self.named_json(name, args)?;
+        if let ("row_to_json", [object]) = (name, args.as_slice())
+            && object.sql_type().oid == Oid::JSON
+        {
+            return Ok(args.remove(0));
+        }
         let given: Vec<SqlType> = args.iter().map(Expr::sql_type).collect();
         let found = match functions::resolve_function(name, &given) {
             Ok(found) => found,
@@ -288,8 +308,11 @@ impl Binder<'_> {
         filter: Option<&ast::Expr>,
         scope: &Scope<'_>,
     ) -> SqlResult<AggregateCall> {
-        let exprs = self.arguments(name, &args.exprs, scope)?;
+        let exprs = self.exprs(args.exprs.iter().copied(), scope)?;
         let exprs = self.shown_arguments(name, exprs)?;
+        let of_rows = matches!(exprs.as_slice(), [row] if name == "json_agg" && self.has_names(row));
+        let name = if of_rows { functions::ROWS_JSON_AGG } else { name };
+        let exprs = self.named_json(if of_rows { "json_agg" } else { name }, exprs)?;
         if exprs.is_empty() && !args.star && name == "count" {
             let message = "count(*) must be used to call a parameterless aggregate function";
             return Err(SqlError::new(SqlState::WrongObjectType, message));
@@ -365,7 +388,11 @@ impl Binder<'_> {
         let field = match fields.len() {
             1 => fields.remove(0),
             // Several columns are one row value.
-            _ => Field { name: name.to_owned(), sql_type: self.record_type(fields), origin: (0, 0) },
+            _ => Field {
+                name: name.to_owned(),
+                sql_type: self.row_type(fields.into_iter().map(|field| (field.name, field.sql_type)).collect()),
+                origin: (0, 0),
+            },
         };
         let mut calls = scope.calls.borrow_mut();
         calls.sets.push((name.to_owned(), args, field.clone()));
@@ -385,21 +412,6 @@ impl Binder<'_> {
         let columns = (found.function.columns)(&types);
         let fields = columns.into_iter().map(|(name, sql_type)| Field { name, sql_type, origin: (0, 0) });
         Ok((args, fields.collect()))
-    }
-
-    /// `make_interval(days => 10)`: the one built-in whose arguments are commonly named.
-    fn interval_from_fields(&mut self, fields: &[Option<&ast::Expr>], scope: &Scope<'_>) -> SqlResult<Expr> {
-        let mut args = Vec::with_capacity(fields.len());
-        for (at, field) in fields.iter().enumerate() {
-            args.push(match field {
-                Some(tree) => self.expr(tree, scope)?,
-                None if at == fields.len() - 1 => {
-                    Expr::Constant { value: Datum::Float8(0.0), sql_type: SqlType::new(Oid::FLOAT8) }
-                }
-                None => Expr::Constant { value: Datum::Int4(0), sql_type: SqlType::new(Oid::INT4) },
-            });
-        }
-        self.call("make_interval", args)
     }
 
     pub(super) fn window_call(
@@ -448,8 +460,28 @@ pub(in crate::bind) fn function_name(name: &ast::ObjectName) -> SqlResult<String
     }
 }
 
+/// The call with `t.*` among its arguments as an expression; `None` when there is no such argument.
+fn with_rows(call: &ast::Function) -> Option<ast::Function> {
+    let is_row = |arg: &FunctionArg| matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(_)));
+    match &call.args {
+        FunctionArguments::List(list) if list.args.iter().any(is_row) => {}
+        _ => return None,
+    }
+    let mut call = call.clone();
+    if let FunctionArguments::List(list) = &mut call.args {
+        for arg in &mut list.args {
+            if let FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(name)) = arg {
+                let row =
+                    ast::Expr::QualifiedWildcard(name.clone(), ast::helpers::attached_token::AttachedToken::empty());
+                *arg = FunctionArg::Unnamed(FunctionArgExpr::Expr(row));
+            }
+        }
+    }
+    Some(call)
+}
+
 fn arguments(call: &ast::Function) -> SqlResult<Arguments<'_>> {
-    let mut found = Arguments { exprs: Vec::new(), star: false, distinct: false, order_by: &[] };
+    let mut found = Arguments::default();
     let FunctionArguments::List(list) = &call.args else { return Ok(found) };
     found.distinct = matches!(list.duplicate_treatment, Some(ast::DuplicateTreatment::Distinct));
     for clause in &list.clauses {
@@ -463,37 +495,24 @@ fn arguments(call: &ast::Function) -> SqlResult<Arguments<'_>> {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => found.exprs.push(expr),
             FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => found.star = true,
             FunctionArg::Unnamed(_) => return Err(SqlError::unsupported("whole-row references")),
-            FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. } => {
-                return Err(SqlError::unsupported("named arguments"));
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. } => {
+                match name.quote_style.is_some() && name.value == VARIADIC {
+                    true => found.variadic = true,
+                    false => found.names.push(fold(name)),
+                }
+                found.exprs.push(expr);
             }
+            FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. } => {
+                return Err(SqlError::unsupported("this kind of named argument"));
+            }
+        }
+        let named = matches!(arg, FunctionArg::Named { .. });
+        if !named && !found.names.is_empty() {
+            let message = "positional argument cannot follow named argument";
+            return Err(SqlError::new(SqlState::SyntaxError, message));
         }
     }
     Ok(found)
-}
-
-/// Arguments of `make_interval` when they are named, in their order.
-fn named_interval<'t>(name: &str, call: &'t ast::Function) -> SqlResult<Option<Vec<Option<&'t ast::Expr>>>> {
-    const FIELDS: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
-    let FunctionArguments::List(list) = &call.args else { return Ok(None) };
-    if name != "make_interval" || !list.args.iter().any(|arg| matches!(arg, FunctionArg::Named { .. })) {
-        return Ok(None);
-    }
-    let mut fields = vec![None; FIELDS.len()];
-    for (at, arg) in list.args.iter().enumerate() {
-        let (at, arg) = match arg {
-            FunctionArg::Unnamed(arg) => (Some(at), arg),
-            FunctionArg::Named { name, arg, .. } => (FIELDS.iter().position(|field| *field == fold(name)), arg),
-            FunctionArg::ExprNamed { .. } => (None, &FunctionArgExpr::Wildcard),
-        };
-        match (at.and_then(|at| fields.get_mut(at)), arg) {
-            (Some(field), FunctionArgExpr::Expr(expr)) => *field = Some(expr),
-            _ => {
-                let message = "function make_interval with these arguments does not exist";
-                return Err(SqlError::new(SqlState::UndefinedFunction, message));
-            }
-        }
-    }
-    Ok(Some(fields))
 }
 
 /// For what only aggregates take.

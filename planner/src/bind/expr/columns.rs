@@ -25,7 +25,7 @@ impl Binder<'_> {
                 Err(self.at(ident.span, SqlError::new(SqlState::SyntaxError, message)))
             }
             None => {
-                if let Some(row) = self.whole_row(&name, scope) {
+                if let Some(row) = self.whole_row(&None, &name, scope) {
                     return Ok(row);
                 }
                 let message = format!("column \"{name}\" does not exist");

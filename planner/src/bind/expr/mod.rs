@@ -1,5 +1,6 @@
 //! Scalar expressions.
 
+mod arguments;
 mod arrays;
 mod call;
 mod columns;
@@ -8,7 +9,6 @@ mod naming;
 mod operator;
 mod ordered_set;
 mod predicate;
-mod records;
 mod special;
 mod subquery;
 mod whole_row;
@@ -21,6 +21,7 @@ use sqlparser::ast;
 
 pub(super) use call::function_name;
 pub(super) use naming::output_name;
+pub(super) use whole_row::Shape;
 
 use super::{Binder, fold, scope::Scope, types};
 use crate::plan::Expr;
@@ -64,6 +65,11 @@ impl Binder<'_> {
             E::AnyOp { left, compare_op, right, .. } => self.quantified(left, compare_op, right, false, scope),
             E::AllOp { left, compare_op, right } => self.quantified(left, compare_op, right, true, scope),
             E::Collate { expr, collation } => self.collate(expr, collation, scope),
+            E::QualifiedWildcard(name, _) => {
+                let name = self.object_name(name)?;
+                let row = self.whole_row(&name.schema, &name.name, scope);
+                row.ok_or_else(|| self.missing_table(&name.name, name.span))
+            }
             _ => match self.predicate(tree, scope)? {
                 Some(expr) => Ok(expr),
                 None => self.special(tree, scope),
@@ -72,8 +78,30 @@ impl Binder<'_> {
     }
 
     fn row_items(&mut self, items: &[ast::Expr], scope: &Scope<'_>) -> SqlResult<Vec<Expr>> {
-        let items = self.exprs(items, scope)?;
+        let items = self.expanded(items, scope)?;
         items.into_iter().map(|item| self.known_type(item)).collect()
+    }
+
+    /// Binds expressions among which `t.*` stands for all columns of `t`.
+    pub(super) fn expanded<'t>(
+        &mut self,
+        trees: impl IntoIterator<Item = &'t ast::Expr>,
+        scope: &Scope<'_>,
+    ) -> SqlResult<Vec<Expr>> {
+        let mut bound = Vec::new();
+        for tree in trees {
+            match tree {
+                ast::Expr::QualifiedWildcard(name, _) => {
+                    let name = self.object_name(name)?;
+                    let Some((depth, table, found)) = scope.find_table(&name.schema, &name.name) else {
+                        return Err(self.missing_table(&name.name, name.span));
+                    };
+                    bound.extend(found.table_columns(table, depth).into_iter().map(|(_, column)| column));
+                }
+                tree => bound.push(self.expr(tree, scope)?),
+            }
+        }
+        Ok(bound)
     }
 
     /// An expression that must be boolean.

@@ -14,7 +14,14 @@ fn name(tree: &ast::Expr) -> Option<String> {
     match tree {
         E::Identifier(ident) => Some(fold(ident)),
         E::CompoundIdentifier(parts) => parts.last().map(fold),
-        E::CompoundFieldAccess { root, .. } => name(root),
+        E::CompoundFieldAccess { root, access_chain } => {
+            let field = access_chain.iter().rev().find_map(|access| match access {
+                ast::AccessExpr::Dot(E::Identifier(field)) => Some(fold(field)),
+                _ => None,
+            });
+            field.or_else(|| name(root))
+        }
+        E::QualifiedWildcard(name, _) => name.0.last()?.as_ident().map(fold),
         E::Nested(inner) | E::Collate { expr: inner, .. } => name(inner),
         E::Function(function) => function.name.0.last()?.as_ident().map(fold).map(|name| called(&name)),
         E::Cast { expr, data_type, .. } => own_name(expr).or_else(|| {

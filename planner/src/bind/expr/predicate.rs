@@ -70,6 +70,9 @@ impl Binder<'_> {
             return Ok(combine(tests, true));
         }
         let input = self.expr(tree, scope)?;
+        if input.sql_type().oid == Oid::RECORD {
+            return self.record_null_test(input, negated);
+        }
         let input = Box::new(self.known_type(input)?);
         Ok(Expr::IsNull { input, negated })
     }

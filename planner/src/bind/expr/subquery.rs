@@ -10,7 +10,7 @@ use super::{
     super::{Binder, scope::Scope, types},
     operator::row_of,
 };
-use crate::plan::{Expr, Query, SubqueryKind};
+use crate::plan::{Expr, Query, Relation, SubqueryKind};
 
 impl Binder<'_> {
     pub(super) fn exists(&mut self, query: &ast::Query, negated: bool, scope: &Scope<'_>) -> SqlResult<Expr> {
@@ -86,14 +86,38 @@ impl Binder<'_> {
         Ok(Expr::Subquery { kind, query: Box::new(query), sql_type: SqlType::new(Oid::BOOL) })
     }
 
-    /// `(a, b) = (SELECT …)`: the subquery has at most one row, so that ANY answers the same but for the check.
+    /// `(a, b) = (SELECT …)`
     pub(super) fn row_subquery(
         &mut self,
-        _items: &[&ast::Expr],
-        _symbol: &str,
-        _query: &ast::Query,
-        _scope: &Scope<'_>,
+        items: &[&ast::Expr],
+        symbol: &str,
+        query: &ast::Query,
+        scope: &Scope<'_>,
     ) -> SqlResult<Expr> {
-        Err(SqlError::unsupported("comparison of a row with a subquery"))
+        let left = self.exprs(items.iter().copied(), scope)?;
+        let right = self.subquery_columns(query, scope)?;
+        if left.len() != right.len() {
+            let which = if left.len() < right.len() { "many" } else { "few" };
+            return Err(SqlError::new(SqlState::SyntaxError, format!("subquery has too {which} columns")));
+        }
+        self.compare_rows(left, symbol, right)
+    }
+
+    /// The columns of a subquery with at most one row, each as a value.
+    pub(in crate::bind) fn subquery_columns(&mut self, query: &ast::Query, scope: &Scope<'_>) -> SqlResult<Vec<Expr>> {
+        let query = self.query(query, Some(scope))?;
+        let column = |index: usize| {
+            let field = query.fields[index].clone();
+            let sql_type = field.sql_type;
+            let mut one = query.clone();
+            one.fields = vec![field];
+            one.body = Relation::Project {
+                input: Box::new(one.body),
+                exprs: vec![Expr::Column { index, sql_type }],
+                fields: one.fields.clone(),
+            };
+            Expr::Subquery { kind: SubqueryKind::Scalar, query: Box::new(one), sql_type }
+        };
+        Ok((0..query.fields.len()).map(column).collect())
     }
 }

@@ -20,6 +20,8 @@ struct Pieces {
     text: Option<String>,
     object: bool,
     binary: bool,
+    /// Values are rows as json objects.
+    rows: bool,
     /// How values become text. Values arrive in UTC: aggregates run where there is no session.
     env: EvalContext,
 }
@@ -43,14 +45,18 @@ fn plain_context() -> EvalContext {
 
 impl Pieces {
     fn boxed(object: bool, binary: bool) -> Box<dyn Accumulator> {
-        Box::new(Self { text: None, object, binary, env: plain_context() })
+        Box::new(Self { text: None, object, binary, rows: false, env: plain_context() })
     }
 
-    fn push_piece(&mut self, piece: &str, line: bool) {
+    fn of_rows() -> Box<dyn Accumulator> {
+        Box::new(Self { text: None, object: false, binary: false, rows: true, env: plain_context() })
+    }
+
+    fn push_piece(&mut self, piece: &str) {
         match &mut self.text {
             None => self.text = Some(piece.to_owned()),
             Some(text) => {
-                text.push_str(if line { ", \n " } else { ", " });
+                text.push_str(", ");
                 text.push_str(piece);
             }
         }
@@ -72,10 +78,13 @@ impl Accumulator for Pieces {
             }
             _ => return Err(mismatch(args)),
         };
+        // PostgreSQL puts arrays and rows in json_agg on lines of their own, the first one apart.
+        let structured = matches!(value, Datum::Array(_) | Datum::Record(_)) || (self.rows && !value.is_null());
+        if structured && !self.object {
+            piece.push_str(LINE);
+        }
         write_json(&self.env, value, &mut piece);
-        // PostgreSQL puts arrays and rows in json_agg on lines of their own.
-        let line = !self.object && matches!(value, Datum::Array(_) | Datum::Record(_));
-        self.push_piece(&piece, line);
+        self.push_piece(&piece);
         Ok(())
     }
 
@@ -87,7 +96,7 @@ impl Accumulator for Pieces {
         match state {
             [Datum::Null] => Ok(()),
             [Datum::Text(other)] => {
-                self.push_piece(other, false);
+                self.push_piece(other);
                 Ok(())
             }
             _ => Err(mismatch(state)),
@@ -96,6 +105,7 @@ impl Accumulator for Pieces {
 
     fn finish(&self) -> SqlResult<Datum> {
         let Some(text) = &self.text else { return Ok(Datum::Null) };
+        let text = text.strip_prefix(LINE).unwrap_or(text);
         let whole = if self.object { format!("{{ {text} }}") } else { format!("[{text}]") };
         if self.binary {
             return normalize_jsonb(&whole).map(|text| Datum::Jsonb(text.into()));
@@ -104,9 +114,16 @@ impl Accumulator for Pieces {
     }
 }
 
+/// json_agg of rows that the binder has made json objects of: they know their columns' names.
+pub const ROWS_JSON_AGG: &str = "rows json_agg";
+
+/// What stands before a row or array in a list.
+const LINE: &str = "\n ";
+
 /// Aggregates that make json and jsonb.
 pub(in crate::functions) static JSON: &[Aggregate] = &[
     aggregate("json_agg", &[Oid::ANYELEMENT], Oid::JSON, &[Oid::TEXT], |_| Pieces::boxed(false, false)).lenient(),
+    aggregate(ROWS_JSON_AGG, &[Oid::JSON], Oid::JSON, &[Oid::TEXT], |_| Pieces::of_rows()).lenient(),
     aggregate("jsonb_agg", &[Oid::ANYELEMENT], Oid::JSONB, &[Oid::TEXT], |_| Pieces::boxed(false, true)).lenient(),
     aggregate("json_object_agg", &[Oid::ANY, Oid::ANY], Oid::JSON, &[Oid::TEXT], |_| Pieces::boxed(true, false))
         .lenient(),

@@ -14,6 +14,7 @@ pub(super) use collect::COLLECT;
 pub(super) use count::COUNT;
 pub(super) use extremes::EXTREMES;
 pub(super) use json::JSON;
+pub use json::ROWS_JSON_AGG;
 pub(super) use logic::LOGIC;
 pub(super) use ordered::ORDERED;
 pub(super) use regression::REGRESSION;
