@@ -215,6 +215,7 @@ impl Session {
 
     async fn run_statement(&mut self, plan: &Arc<Plan>, eval: &EvalContext, params: &[Datum]) -> SqlResult<Outcome> {
         match &plan.statement {
+            Statement::WithChanges(with) => self.run_with_changes(plan, with, eval, params).await,
             Statement::Query(query) if query.locks.is_empty() => {
                 let rows = self.run_query(query, params).await?;
                 Ok(Outcome::Rows { fields: plan.fields.clone().unwrap_or_default(), rows })
@@ -332,6 +333,9 @@ impl Session {
             Statement::Insert(_) => "INSERT",
             Statement::Update(_) => "UPDATE",
             Statement::Delete(_) => "DELETE",
+            Statement::WithChanges(with) => {
+                return with.changes.iter().try_for_each(|(_, change)| self.check_read_only(change));
+            }
             Statement::CopyFrom(_) => "COPY FROM",
             Statement::Ddl(ddl) => ddl::tag(ddl),
             Statement::Query(query) if !query.locks.is_empty() => "SELECT FOR UPDATE",

@@ -157,7 +157,11 @@ impl Session {
         let prepared = self.prepare_tree(tree, &declared).await?;
         let preparable = matches!(
             prepared.shared.plan.load().statement,
-            Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_)
+            Statement::Query(_)
+                | Statement::Insert(_)
+                | Statement::Update(_)
+                | Statement::Delete(_)
+                | Statement::WithChanges(_)
         );
         if !preparable {
             return Err(SqlError::new(SqlState::SyntaxError, "utility statements cannot be prepared"));

@@ -5,6 +5,7 @@
 //! a [`scope::Scope`] holds the names that an expression can see.
 
 mod aggregate;
+mod changes;
 mod coerce;
 mod copy;
 mod ddl;
@@ -29,6 +30,7 @@ pub use standalone::{
     rename_in_expression,
 };
 
+pub use statement::fields as output_fields;
 pub use visit::{columns_of, has_subquery, remap_columns};
 
 use std::cell::Cell;
@@ -73,6 +75,7 @@ pub fn bind(parsed: &Parsed, context: &BindContext<'_>, declared: &[Oid]) -> Sql
         let mut binder = Binder::new(context, parsed.source());
         binder.parameters = declared.iter().map(|oid| (*oid != Oid::INVALID).then(|| SqlType::new(*oid))).collect();
         let statement = binder.command(parsed.command())?;
+        let statement = binder.with_changes(statement)?;
         let fields = statement::fields(&statement).map(announced);
         Ok(Bound { fields, parameters: binder.parameter_types()?, statement })
     })
@@ -107,6 +110,10 @@ pub(crate) struct Binder<'a> {
     query_depth: Cell<usize>,
     /// Relations that were bound, for views.
     relations: Vec<Oid>,
+    /// Data-modifying statements of the statement's WITH.
+    changes: Vec<changes::Change>,
+    /// For the data-modifying statement that is bound next.
+    inherited: changes::Inherited,
     /// Constants are not converted at once and nested conditions stay nested, so that an expression can be shown as it
     /// was written.
     keeps_conversions: bool,
@@ -124,6 +131,8 @@ impl<'a> Binder<'a> {
             depth: Cell::new(0),
             query_depth: Cell::new(0),
             relations: Vec::new(),
+            changes: Vec::new(),
+            inherited: changes::Inherited::default(),
             keeps_conversions: false,
         }
     }

@@ -7,7 +7,7 @@ use sharddb_schema as schema;
 use sqlparser::ast::{self, SetExpr, SetQuantifier, Spanned};
 
 use super::{
-    Binder, fold, recursion,
+    Binder, changes, fold, recursion,
     scope::{Clause, Scope},
     types::type_name,
 };
@@ -17,6 +17,7 @@ use crate::{
 };
 
 /// A WITH query that can be referred to.
+#[derive(Clone)]
 pub(super) struct VisibleCte {
     name: String,
     fields: Vec<Field>,
@@ -24,6 +25,8 @@ pub(super) struct VisibleCte {
     recursive: bool,
     /// Position in its WITH.
     index: usize,
+    /// It changes data without RETURNING rows.
+    silent: bool,
 }
 
 /// A query's body while types of its columns may still be unknown.
@@ -66,7 +69,16 @@ impl Binder<'_> {
 
     /// Binds WITH; the queries become visible in the innermost frame.
     pub(super) fn with(&mut self, with: Option<&ast::With>, parent: Option<&Scope<'_>>) -> SqlResult<Vec<Cte>> {
-        let mut ctes = Vec::new();
+        self.with_behind(with, parent, Vec::new())
+    }
+
+    /// Binds WITH behind queries that stand in the innermost frame already.
+    pub(super) fn with_behind(
+        &mut self,
+        with: Option<&ast::With>,
+        parent: Option<&Scope<'_>>,
+        mut ctes: Vec<Cte>,
+    ) -> SqlResult<Vec<Cte>> {
         let Some(with) = with else { return Ok(ctes) };
         let order = match with.recursive {
             true => recursion::order(&with.cte_tables)?,
@@ -78,12 +90,21 @@ impl Binder<'_> {
                 let message = format!("WITH query name \"{name}\" specified more than once");
                 return Err(self.at(tree.alias.name.span, SqlError::new(SqlState::DuplicateAlias, message)));
             }
+            if changes::is_change(tree) {
+                let fields = self.change(tree, &ctes, parent)?;
+                let fields = cte_fields(&fields, &tree.alias, &name)?;
+                let (index, silent) = (ctes.len(), fields.is_empty());
+                ctes.push(changes::placeholder(&name, fields.clone()));
+                self.cte_frame().push(VisibleCte { name, fields, recursive: false, index, silent });
+                continue;
+            }
             let terms = if with.recursive { recursion::recursive_terms(tree, &name)? } else { None };
             let cte = match terms {
                 Some(terms) => self.recursive_cte(tree, &name, &terms, ctes.len(), parent)?,
                 None => self.plain_cte(tree, &name, parent)?,
             };
-            let visible = VisibleCte { name, fields: cte.fields.clone(), recursive: false, index: ctes.len() };
+            let visible =
+                VisibleCte { name, fields: cte.fields.clone(), recursive: false, index: ctes.len(), silent: false };
             self.cte_frame().push(visible);
             ctes.push(cte);
         }
@@ -99,10 +120,6 @@ impl Binder<'_> {
     }
 
     fn plain_cte(&mut self, tree: &ast::Cte, name: &str, parent: Option<&Scope<'_>>) -> SqlResult<Cte> {
-        if matches!(&*tree.query.body, SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_))
-        {
-            return Err(SqlError::unsupported("data-modifying statements in WITH"));
-        }
         let query = self.query(&tree.query, parent)?;
         let fields = cte_fields(&query.fields, &tree.alias, name)?;
         Ok(Cte {
@@ -126,7 +143,8 @@ impl Binder<'_> {
         let with = tree.query.with.as_ref();
         let query = self.term(with, terms.first, parent)?;
         let fields = cte_fields(&query.fields, &tree.alias, name)?;
-        let visible = VisibleCte { name: name.to_owned(), fields: fields.clone(), recursive: true, index };
+        let visible =
+            VisibleCte { name: name.to_owned(), fields: fields.clone(), recursive: true, index, silent: false };
         self.cte_frame().push(visible);
         let recursive = self.term(with, terms.second, parent);
         self.cte_frame().pop();
@@ -177,6 +195,10 @@ impl Binder<'_> {
     pub(super) fn visible_cte(&self, name: &str) -> SqlResult<Option<(Relation, Vec<Field>)>> {
         for (depth, frame) in self.ctes.iter().rev().enumerate() {
             if let Some(cte) = frame.iter().rev().find(|cte| cte.name == name) {
+                if cte.silent {
+                    let message = format!("WITH query \"{name}\" does not have a RETURNING clause");
+                    return Err(SqlError::new(SqlState::FeatureNotSupported, message));
+                }
                 let (index, recursive, fields) = (cte.index, cte.recursive, cte.fields.clone());
                 let relation = Relation::CteScan { depth, index, recursive, fields: fields.clone() };
                 return Ok(Some((relation, fields)));

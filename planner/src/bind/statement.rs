@@ -108,6 +108,11 @@ impl Binder<'_> {
     /// A query, or INSERT, UPDATE or DELETE with WITH in front.
     fn query_statement(&mut self, query: &ast::Query, clauses: &InsertClauses) -> SqlResult<Statement> {
         let with = query.with.as_ref();
+        let inserts = |cte: &ast::Cte| matches!(&*cte.query.body, SetExpr::Insert(_));
+        let elsewhere = with.is_some_and(|with| with.cte_tables.iter().any(inserts));
+        if !clauses.is_empty() && (elsewhere || !matches!(&*query.body, SetExpr::Insert(_))) {
+            return Err(SqlError::unsupported("OVERRIDING and conditions of conflict targets inside WITH"));
+        }
         Ok(match &*query.body {
             SetExpr::Insert(ast::Statement::Insert(insert)) => {
                 Statement::Insert(Box::new(self.insert(insert, with, clauses)?))
@@ -131,13 +136,14 @@ impl Binder<'_> {
 }
 
 /// Columns of a statement's rows; `None` for a statement without rows.
-pub(super) fn fields(statement: &Statement) -> Option<Vec<Field>> {
+pub fn fields(statement: &Statement) -> Option<Vec<Field>> {
     let text = |name: &str| vec![Field { name: name.to_owned(), sql_type: SqlType::new(Oid::TEXT), origin: (0, 0) }];
     match statement {
         Statement::Query(query) => Some(query.fields.clone()),
         Statement::Insert(insert) => insert.returning.as_ref().map(|returning| returning.fields.clone()),
         Statement::Update(update) => update.returning.as_ref().map(|returning| returning.fields.clone()),
         Statement::Delete(delete) => delete.returning.as_ref().map(|returning| returning.fields.clone()),
+        Statement::WithChanges(with) => fields(&with.main),
         Statement::Explain(explain) => {
             let sql_type = SqlType::new(if explain.json { Oid::JSON } else { Oid::TEXT });
             Some(vec![Field { name: "QUERY PLAN".to_owned(), sql_type, origin: (0, 0) }])

@@ -15,4 +15,6 @@ pub use expr::{AggregateCall, Expr, FrameBound, FrameUnit, SubqueryKind, WindowC
 pub use query::{
     Cte, Field, JoinKind, LockStrength, LockWait, Query, Relation, RowLock, SetOperator, SortKey, TableScan, fields_of,
 };
-pub use statement::{CopyFormat, CopyFrom, CopyOptions, CopyTo, Explain, IsolationLevel, Statement, TransactionMode};
+pub use statement::{
+    CopyFormat, CopyFrom, CopyOptions, CopyTo, Explain, IsolationLevel, Statement, TransactionMode, WithChanges,
+};

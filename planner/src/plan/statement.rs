@@ -38,6 +38,8 @@ pub enum Statement {
         /// AND CHAIN.
         chain: bool,
     },
+    /// A statement with data-modifying statements in its WITH.
+    WithChanges(Box<WithChanges>),
     /// SAVEPOINT.
     Savepoint(String),
     /// ROLLBACK TO.
@@ -210,6 +212,15 @@ pub struct CopyOptions {
     pub force_not_null: Vec<usize>,
     /// FORCE_NULL: positions of columns.
     pub force_null: Vec<usize>,
+}
+
+/// A statement with data-modifying statements in its WITH.
+#[derive(Clone, Debug)]
+pub struct WithChanges {
+    /// Position in the WITH, and the statement, in order. Where each stands, the WITH holds an empty VALUES.
+    pub changes: Vec<(usize, Statement)>,
+    /// The statement that the WITH belongs to: a query, INSERT, UPDATE or DELETE.
+    pub main: Statement,
 }
 
 /// EXPLAIN.

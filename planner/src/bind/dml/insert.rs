@@ -30,8 +30,7 @@ impl Binder<'_> {
         };
         let name = self.object_name(name)?;
         let table = self.table(&name)?;
-        self.ctes.push(Vec::new());
-        let ctes = self.with(with, None)?;
+        let ctes = self.with_inherited(with)?;
         let listed = self.insert_columns(insert, &table)?;
         let (mut source, given) = self.insert_source(insert, &table, listed.as_deref())?;
         self.ctes.pop();

@@ -31,8 +31,7 @@ impl Binder<'_> {
                 return Err(SqlError::new(SqlState::SyntaxError, "syntax error at or near \"FROM\""));
             }
         };
-        self.ctes.push(Vec::new());
-        let ctes = self.with(with, None)?;
+        let ctes = self.with_inherited(with)?;
         let (target, from, scope) = self.target_and_sources(&update.table.relation, from)?;
         scope.clause.set(Clause::Set);
         let assignments = self.assignments(&update.assignments, &target.table, &scope)?;
@@ -66,8 +65,7 @@ impl Binder<'_> {
         if foreign {
             return Err(SqlError::new(SqlState::SyntaxError, "syntax error: clause of another SQL dialect"));
         }
-        self.ctes.push(Vec::new());
-        let ctes = self.with(with, None)?;
+        let ctes = self.with_inherited(with)?;
         let (target, using, scope) = self.target_and_sources(&table.relation, delete.using.as_ref())?;
         scope.clause.set(Clause::Where);
         let condition = delete.selection.as_ref().map(|tree| self.boolean(tree, "WHERE", &scope)).transpose()?;

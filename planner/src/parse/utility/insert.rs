@@ -21,6 +21,13 @@ pub(crate) struct InsertClauses {
     pub(crate) conflict_condition: Option<ast::Expr>,
 }
 
+impl InsertClauses {
+    /// Whether nothing was taken out.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.overriding.is_none() && self.conflict_condition.is_none()
+    }
+}
+
 /// An INSERT with one of these clauses.
 pub(super) fn read(tokens: &[TokenWithSpan], positions: &Positions<'_>) -> SqlResult<Option<Command>> {
     if !is(tokens, 0, "insert") && !is(tokens, 0, "with") {
