@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use proto::{SqlError, SqlResult, SqlState};
 use schema::{
-    Catalog, Datum, Descriptor, Oid, SequenceDescriptor, SqlType, TableDescriptor,
+    Catalog, Datum, Descriptor, Oid, SequenceDescriptor, SqlType, TableDescriptor, ViewDescriptor,
     functions::{AdvisoryLock, EvalContext, Host},
 };
 use sharddb_planner as planner;
@@ -163,6 +163,10 @@ impl Host for SessionHost {
         planner::show_expression(text, table, expected, pretty, &context).ok()
     }
 
+    fn view_text(&self, env: &EvalContext, view: &ViewDescriptor, pretty: bool) -> Option<String> {
+        planner::show_view(view, pretty, &planner::BindContext { catalog: &self.catalog(), eval: env }).ok()
+    }
+
     fn signal(&self, backend_pid: i32, terminate: bool) -> bool {
         self.engine.signal(backend_pid, terminate)
     }
@@ -243,6 +247,10 @@ impl Host for WeakHost {
         pretty: bool,
     ) -> Option<String> {
         self.0.upgrade()?.expression(env, table, text, expected, pretty)
+    }
+
+    fn view_text(&self, env: &EvalContext, view: &ViewDescriptor, pretty: bool) -> Option<String> {
+        self.0.upgrade()?.view_text(env, view, pretty)
     }
 
     fn signal(&self, backend_pid: i32, terminate: bool) -> bool {

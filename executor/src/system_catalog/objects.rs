@@ -40,8 +40,8 @@ pub(super) fn tables(source: &Source<'_>, rows: &mut Rows) {
 }
 
 /// A view's query as SQL shows it.
-pub(super) fn view_text(_: &Source<'_>, view: &ViewDescriptor) -> Datum {
-    Datum::text(format!("{};", view.query))
+pub(super) fn view_text(source: &Source<'_>, view: &ViewDescriptor) -> Datum {
+    Datum::text(functions::view_text(source.eval, view, false))
 }
 
 pub(super) fn views(source: &Source<'_>, rows: &mut Rows) -> SqlResult<()> {

@@ -20,9 +20,9 @@ const GROUPING_SET_LIMIT: usize = 4096;
 /// A bound GROUP BY.
 #[derive(Default)]
 pub(super) struct Grouping {
-    exprs: Vec<Expr>,
+    pub(super) exprs: Vec<Expr>,
     /// Positions in `exprs`.
-    sets: Vec<Vec<usize>>,
+    pub(super) sets: Vec<Vec<usize>>,
 }
 
 type SetCall = (String, Vec<Expr>, Field);

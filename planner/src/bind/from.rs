@@ -52,7 +52,7 @@ impl Binder<'_> {
     }
 
     /// An item with its joins; `left` is what stands before it when it refers to that.
-    fn joined<'s>(
+    pub(super) fn joined<'s>(
         &mut self,
         left: Option<Source<'s>>,
         item: &ast::TableWithJoins,

@@ -9,6 +9,7 @@ mod changes;
 mod coerce;
 mod copy;
 mod ddl;
+mod definition;
 mod dml;
 mod expr;
 mod from;
@@ -24,6 +25,7 @@ mod types;
 mod visit;
 mod window;
 
+pub use definition::show_view;
 pub(crate) use standalone::bind_shown;
 pub use standalone::{
     RowUse, bind_constant_expression, bind_conversion, bind_row_expression, check_row_expression, is_constant,
@@ -117,6 +119,10 @@ pub(crate) struct Binder<'a> {
     /// Constants are not converted at once and nested conditions stay nested, so that an expression can be shown as it
     /// was written.
     keeps_conversions: bool,
+    /// How subqueries of expressions are shown, if they are.
+    showing: Option<definition::Showing>,
+    /// Queries written so far.
+    shown: usize,
 }
 
 impl<'a> Binder<'a> {
@@ -134,6 +140,8 @@ impl<'a> Binder<'a> {
             changes: Vec::new(),
             inherited: changes::Inherited::default(),
             keeps_conversions: false,
+            showing: None,
+            shown: 0,
         }
     }
 

@@ -583,7 +583,7 @@ pub(super) fn output_position(tree: &ast::Expr, fields: &[Field], clause: &str) 
 }
 
 /// Items of an ORDER BY clause.
-fn order_items(order_by: Option<&ast::OrderBy>) -> SqlResult<&[ast::OrderByExpr]> {
+pub(super) fn order_items(order_by: Option<&ast::OrderBy>) -> SqlResult<&[ast::OrderByExpr]> {
     match order_by.map(|order_by| &order_by.kind) {
         None => Ok(&[]),
         Some(ast::OrderByKind::Expressions(items)) => Ok(items),
@@ -604,7 +604,7 @@ fn refuse_foreign_clauses(query: &ast::Query) -> SqlResult<()> {
 }
 
 /// A query with no clauses, for a SELECT that stands inside a set operation.
-fn plain_query() -> ast::Query {
+pub(super) fn plain_query() -> ast::Query {
     ast::Query {
         with: None,
         body: Box::new(SetExpr::Values(ast::Values { explicit_row: false, value_keyword: false, rows: Vec::new() })),

@@ -249,7 +249,7 @@ impl Binder<'_> {
     }
 
     /// Sort keys over the items; expressions that are no items are added as hidden ones.
-    fn order_by(
+    pub(super) fn order_by(
         &mut self,
         order_by: &[ast::OrderByExpr],
         items: &mut Vec<Item>,
@@ -266,7 +266,7 @@ impl Binder<'_> {
     }
 
     /// Position of the item that an ORDER BY or DISTINCT ON expression names, numbers, equals or becomes.
-    fn item_of_clause(
+    pub(super) fn item_of_clause(
         &mut self,
         tree: &ast::Expr,
         items: &mut Vec<Item>,

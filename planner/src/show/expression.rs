@@ -10,27 +10,42 @@ use super::{
     constant::{Label, constant, type_shown},
     simple::is_simple,
 };
-use crate::{bind::same::same, plan::Expr};
+use crate::{
+    bind::same::same,
+    plan::{Expr, SubqueryKind},
+};
 
 /// Columns that a step of CASE is moved to the right.
 const INDENT: usize = 4;
 
+/// How what an expression reads is written.
+pub(crate) trait Names {
+    /// A column of the row.
+    fn column(&self, index: usize) -> String;
+    /// A column of an enclosing row.
+    fn outer(&self, depth: usize, index: usize) -> String;
+}
+
 /// Text under construction.
-pub(super) struct Writer<'a> {
-    column: &'a dyn Fn(usize) -> String,
+pub(crate) struct Writer<'a> {
+    names: &'a dyn Names,
     pretty: bool,
     format: &'a FormatSettings,
+    /// How far lines are moved to the right.
     indent: usize,
+    /// There was something that has no text here.
+    incomplete: bool,
     out: String,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(column: &'a dyn Fn(usize) -> String, pretty: bool, format: &'a FormatSettings) -> Self {
-        Self { column, pretty, format, indent: 0, out: String::new() }
+    pub(crate) fn new(names: &'a dyn Names, pretty: bool, format: &'a FormatSettings, indent: usize) -> Self {
+        Self { names, pretty, format, indent, incomplete: false, out: String::new() }
     }
 
-    pub(super) fn finish(self) -> String {
-        self.out
+    /// The text; `None` if something in it could not be written.
+    pub(crate) fn finish(self) -> Option<String> {
+        (!self.incomplete).then_some(self.out)
     }
 
     fn push(&mut self, text: &str) {
@@ -38,13 +53,16 @@ impl<'a> Writer<'a> {
     }
 
     /// An expression. With `implicit`, conversions are shown that nobody asked for.
-    pub(super) fn expr(&mut self, expr: &Expr, implicit: bool) {
+    pub(crate) fn expr(&mut self, expr: &Expr, implicit: bool) {
         match expr {
             Expr::Column { index, .. } => {
-                let name = (self.column)(*index);
-                self.push(&functions::quote_identifier(&name));
+                let name = self.names.column(*index);
+                self.push(&name);
             }
-            Expr::Outer { index, .. } => self.push(&format!("$outer{index}")),
+            Expr::Outer { depth, index, .. } => {
+                let name = self.names.outer(*depth, *index);
+                self.push(&name);
+            }
             Expr::Parameter { index, .. } => self.push(&format!("${}", index + 1)),
             Expr::Constant { value, sql_type } => {
                 constant(value, *sql_type, Label::Needed, self.format, &mut self.out);
@@ -90,8 +108,8 @@ impl<'a> Writer<'a> {
             Expr::Array { elements, sql_type } => self.array(elements, *sql_type),
             Expr::Subscript { array, indexes, .. } => self.subscript(array, indexes),
             Expr::Row(items) => self.named("ROW", items),
-            Expr::Subquery { .. } => self.push("(SELECT ...)"),
-            Expr::Default => self.push("DEFAULT"),
+            Expr::Subquery { kind, shown: Some(shown), .. } => self.subquery(kind, shown),
+            Expr::Subquery { .. } | Expr::Default => self.incomplete = true,
         }
     }
 
@@ -319,6 +337,48 @@ impl<'a> Writer<'a> {
         if elements.is_empty() {
             self.push("::");
             self.push(&functions::format_type(sql_type));
+        }
+    }
+
+    fn subquery(&mut self, kind: &SubqueryKind, shown: &str) {
+        let (inputs, words) = match kind {
+            SubqueryKind::Scalar => return self.push(&format!("({shown})")),
+            SubqueryKind::Array => return self.push(&format!("ARRAY({shown})")),
+            SubqueryKind::Exists => return self.push(&format!("(EXISTS ({shown}))")),
+            SubqueryKind::Any { inputs, operators } => match operators.first().and_then(|first| first.operator) {
+                Some("=") => (inputs, " IN ".to_owned()),
+                symbol => (inputs, format!(" {} ANY ", symbol.unwrap_or_default())),
+            },
+            SubqueryKind::All { inputs, operators } => match operators.first().and_then(|first| first.operator) {
+                // NOT IN
+                Some("<>") => {
+                    let inside = |writer: &mut Self| {
+                        writer.push("(");
+                        writer.inputs(inputs);
+                        writer.push(&format!(" IN ({shown}))"));
+                    };
+                    return self.bracketed(|writer| {
+                        writer.push("NOT ");
+                        inside(writer);
+                    });
+                }
+                symbol => (inputs, format!(" {} ALL ", symbol.unwrap_or_default())),
+            },
+        };
+        self.push("(");
+        self.inputs(inputs);
+        self.push(&format!("{words}({shown}))"));
+    }
+
+    /// Left operands of a subquery; several are a row.
+    fn inputs(&mut self, inputs: &[Expr]) {
+        match inputs {
+            [only] => self.expr(only, true),
+            _ => {
+                self.push("(");
+                self.list(inputs);
+                self.push(")");
+            }
         }
     }
 

@@ -7,16 +7,13 @@ mod constant;
 mod expression;
 mod simple;
 
-use proto::SqlResult;
-use schema::{SqlType, TableDescriptor};
+use proto::{SqlError, SqlResult};
+use schema::{SqlType, TableDescriptor, functions};
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 
-use crate::{
-    bind::{BindContext, bind_shown},
-    plan::Expr,
-};
-use expression::Writer;
+use crate::bind::{BindContext, bind_shown};
+pub(crate) use expression::{Names, Writer};
 
 /// Values that are called without brackets; alone they are shown as they are written.
 const KEYWORDS: [&str; 11] = [
@@ -47,13 +44,22 @@ pub fn show_expression(
         return Ok(upper);
     }
     let expr = bind_shown(text, table, expected, context)?;
-    let column = |index: usize| table.columns.get(index).map(|column| column.name.clone()).unwrap_or_default();
-    Ok(show(&expr, &column, pretty, context))
+    let names = RowNames(table);
+    let mut writer = Writer::new(&names, pretty, &context.eval.format, 0);
+    writer.expr(&expr, false);
+    writer.finish().ok_or_else(|| SqlError::unsupported("showing this expression"))
 }
 
-/// A bound expression; `column` names the columns of its row.
-fn show(expr: &Expr, column: &dyn Fn(usize) -> String, pretty: bool, context: &BindContext<'_>) -> String {
-    let mut writer = Writer::new(column, pretty, &context.eval.format);
-    writer.expr(expr, false);
-    writer.finish()
+/// Columns of one table, by their bare names.
+struct RowNames<'a>(&'a TableDescriptor);
+
+impl Names for RowNames<'_> {
+    fn column(&self, index: usize) -> String {
+        let name = self.0.columns.get(index).map(|column| functions::quote_identifier(&column.name).into_owned());
+        name.unwrap_or_default()
+    }
+
+    fn outer(&self, _: usize, index: usize) -> String {
+        self.column(index)
+    }
 }

@@ -54,10 +54,12 @@ pub(super) fn is_simple(expr: &Expr, parent: &Expr) -> bool {
                 separates(parent) || is_logic(parent)
             }
         }
-        Expr::IsNull { .. } | Expr::IsBool { .. } | Expr::IsDistinct { .. } => separates(parent) || is_logic(parent),
+        Expr::IsNull { .. } | Expr::IsBool { .. } | Expr::IsDistinct { .. } | Expr::Subquery { .. } => {
+            separates(parent) || is_logic(parent)
+        }
         Expr::And(_) | Expr::Not(_) => separates(parent) || matches!(parent, Expr::And(_) | Expr::Or(_)),
         Expr::Or(_) => separates(parent) || matches!(parent, Expr::Or(_)),
-        Expr::InList { .. } | Expr::Quantified { .. } | Expr::Subquery { .. } => false,
+        Expr::InList { .. } | Expr::Quantified { .. } => false,
         _ => true,
     }
 }

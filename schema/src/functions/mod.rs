@@ -28,7 +28,7 @@ pub use resolve::{
 pub(crate) use system::builtin_name;
 pub use system::{
     COLLATIONS, ObjectNames, constraint_definition, expression_text, format_type, index_definition, object_name,
-    record_field, record_is_null, resolve_object, type_by_name,
+    record_field, record_is_null, resolve_object, type_by_name, view_text,
 };
 pub use table::{
     aggregate_by_key, all_aggregates, all_functions, all_ordered_sets, all_set_functions, function_by_key,
@@ -124,6 +124,11 @@ pub trait Host: Send + Sync + std::fmt::Debug {
         pretty: bool,
     ) -> Option<String> {
         let _ = (env, table, text, expected, pretty);
+        None
+    }
+    /// A view's query as `pg_get_viewdef` shows it; `None` if the session cannot tell.
+    fn view_text(&self, env: &EvalContext, view: &crate::ViewDescriptor, pretty: bool) -> Option<String> {
+        let _ = (env, view, pretty);
         None
     }
     /// OID of a virtual table of the system.

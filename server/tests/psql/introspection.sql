@@ -82,7 +82,12 @@ create table typed (
 \d sales.*
 \d+ sales.region
 \d active_customers
+\d+ active_customers
 \d order_totals
+\d+ order_totals
+\d+ sales.regions
+\sv active_customers
+\sv+ order_totals
 \d ticket
 \d+ ticket
 \d small

@@ -1,7 +1,7 @@
 //! Function calls: scalar functions, aggregates, window functions and set-returning functions.
 
 use proto::{SqlError, SqlResult, SqlState};
-use schema::{Datum, Oid, SqlType, functions};
+use schema::{Oid, SqlType, functions};
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned};
@@ -123,19 +123,24 @@ impl Binder<'_> {
         if args.star || args.distinct || !args.order_by.is_empty() || call.filter.is_some() {
             return Err(not_an_aggregate(&name, &args, call.filter.is_some()));
         }
-        match name.as_str() {
-            "coalesce" => self.coalesce(args.exprs, scope),
-            "nullif" => self.null_if(&args.exprs, scope),
-            "greatest" | "least" => self.extreme(&name, args.exprs, scope),
-            "grouping" => self.grouping(args.exprs, scope),
-            _ if functions::is_set_returning(&name) => self.set_function(&name, args.exprs, scope),
-            _ if functions::is_window(&name) => {
+        self.plain_call(&name, args.exprs, scope)
+    }
+
+    /// A call without anything but arguments, of what is no aggregate.
+    fn plain_call(&mut self, name: &str, args: Vec<&ast::Expr>, scope: &Scope<'_>) -> SqlResult<Expr> {
+        match name {
+            "coalesce" => self.coalesce(args, scope),
+            "nullif" => self.null_if(&args, scope),
+            "greatest" | "least" => self.extreme(name, args, scope),
+            "grouping" => self.grouping(args, scope),
+            _ if functions::is_set_returning(name) => self.set_function(name, args, scope),
+            _ if functions::is_window(name) => {
                 let message = format!("window function {name} requires an OVER clause");
                 Err(SqlError::new(SqlState::WrongObjectType, message))
             }
             _ => {
-                let args = self.exprs(args.exprs, scope)?;
-                self.call(&name, args)
+                let args = self.exprs(args, scope)?;
+                self.call(name, args)
             }
         }
     }

@@ -105,7 +105,7 @@ impl Binder<'_> {
     }
 
     /// An expression that must be boolean.
-    pub(super) fn boolean(&mut self, tree: &ast::Expr, clause: &str, scope: &Scope<'_>) -> SqlResult<Expr> {
+    pub(in crate::bind) fn boolean(&mut self, tree: &ast::Expr, clause: &str, scope: &Scope<'_>) -> SqlResult<Expr> {
         let expr = self.expr(tree, scope)?;
         self.condition(expr, clause)
     }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::object_name;
 use crate::{
     Catalog, ColumnId, ConstraintDescriptor, ConstraintKind, Deferrable, IndexColumn, IndexDescriptor, Oid,
-    ReferentialAction, SqlType, TableDescriptor,
+    ReferentialAction, SqlType, TableDescriptor, ViewDescriptor,
     functions::{EvalContext, quote_identifier},
 };
 
@@ -44,6 +44,12 @@ pub fn expression_text(
 ) -> String {
     let shown = env.host.as_deref().and_then(|host| host.expression(env, table, text, expected, pretty));
     shown.unwrap_or_else(|| text.to_owned())
+}
+
+/// A view's query. What the session has no layout for is shown as it was written.
+pub fn view_text(env: &EvalContext, view: &ViewDescriptor, pretty: bool) -> String {
+    let shown = env.host.as_deref().and_then(|host| host.view_text(env, view, pretty));
+    shown.unwrap_or_else(|| format!(" {};", view.query.trim_end_matches(';')))
 }
 
 /// A constraint as pg_get_constraintdef shows it.

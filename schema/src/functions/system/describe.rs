@@ -6,7 +6,7 @@ use proto::SqlResult;
 use sharddb_proto as proto;
 
 use super::{
-    definition::{constraint_definition, expression_text, index_column, index_definition},
+    definition::{constraint_definition, expression_text, index_column, index_definition, view_text},
     host,
     names::relation,
 };
@@ -103,9 +103,11 @@ fn view(env: &EvalContext, args: &[Datum]) -> SqlResult<Datum> {
         Some(Datum::Text(name)) => relation(env, name)?.unwrap_or_default(),
         _ => return Err(mismatch(args)),
     };
+    // A width makes it pretty too.
+    let pretty = is_pretty(args, 1) || matches!(args.get(1), Some(Datum::Int4(_)));
     let args = [&[Datum::Oid(oid.0)], &args[1..]].concat();
     ask(env, "pg_get_viewdef", &args, |catalog| match catalog.get(oid) {
-        Some(Descriptor::View(view)) => Some(format!(" {};", view.query.trim_end_matches(';'))),
+        Some(Descriptor::View(view)) => Some(view_text(env, view, pretty)),
         _ => None,
     })
 }

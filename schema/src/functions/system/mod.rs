@@ -36,7 +36,7 @@ pub(super) use visible::VISIBLE;
 
 pub use builtin_names::COLLATIONS;
 pub(crate) use builtin_names::builtin_name;
-pub use definition::{constraint_definition, expression_text, index_definition};
+pub use definition::{constraint_definition, expression_text, index_definition, view_text};
 pub use names::{ObjectNames, object_name, resolve_object};
 pub use record::{record_field, record_is_null};
 pub use types::{format_type, type_by_name};
