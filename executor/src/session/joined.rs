@@ -38,7 +38,7 @@ impl Session {
             InsertSource::Query(query) => {
                 let fields = query.fields.clone();
                 let body = Relation::Derived { query: query.clone(), lateral: false };
-                Query { ctes: insert.ctes.clone(), body, fields, locks: Vec::new() }
+                Query { ctes: insert.ctes.clone(), body, fields, locks: Vec::new(), shown: None }
             }
             InsertSource::Values(rows) => values_query(insert, rows),
             InsertSource::Defaults => return Err(SqlError::internal("DEFAULT VALUES with a query")),
@@ -205,7 +205,7 @@ fn joined_query(sources: &Sources<'_>, condition: Option<&Expr>, values: Vec<Exp
         exprs.push(value);
     }
     let body = Relation::Project { input: Box::new(body), exprs, fields: fields.clone() };
-    Query { ctes: sources.ctes.to_vec(), body, fields, locks: Vec::new() }
+    Query { ctes: sources.ctes.to_vec(), body, fields, locks: Vec::new(), shown: None }
 }
 
 /// VALUES with subqueries as a query of its own.
@@ -227,5 +227,5 @@ fn values_query(insert: &Insert, rows: &[Vec<Expr>]) -> Query {
     };
     let rows = rows.iter().map(row).collect();
     let body = Relation::Values { rows, fields: fields.clone() };
-    Query { ctes: insert.ctes.clone(), body, fields, locks: Vec::new() }
+    Query { ctes: insert.ctes.clone(), body, fields, locks: Vec::new(), shown: None }
 }

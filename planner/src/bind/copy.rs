@@ -61,7 +61,7 @@ impl Binder<'_> {
         let exprs = positions.iter().map(column).collect();
         let input = Box::new(Relation::Scan(scan));
         let body = Relation::Project { input, exprs, fields: fields.clone() };
-        Ok(Query { ctes: Vec::new(), body, fields, locks: Vec::new() })
+        Ok(Query { ctes: Vec::new(), body, fields, locks: Vec::new(), shown: None })
     }
 
     fn copy_from(

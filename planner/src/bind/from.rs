@@ -373,8 +373,13 @@ impl Binder<'_> {
             let fields = vec![field];
             let project =
                 Relation::Project { input: Box::new(Relation::Unit), exprs: vec![expr], fields: fields.clone() };
-            let query =
-                crate::plan::Query { ctes: Vec::new(), body: project, fields: fields.clone(), locks: Vec::new() };
+            let query = crate::plan::Query {
+                ctes: Vec::new(),
+                body: project,
+                fields: fields.clone(),
+                locks: Vec::new(),
+                shown: None,
+            };
             (Relation::Derived { query: Box::new(query), lateral: true }, fields)
         };
         // A single column is named like the function, or its alias.

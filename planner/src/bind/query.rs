@@ -61,7 +61,7 @@ impl Binder<'_> {
         let result = self.nested_query(|binder| {
             let ctes = binder.with(query.with.as_ref(), parent)?;
             let (body, locks) = binder.query_body(query, parent)?;
-            Ok(Query { ctes, fields: body.fields, body: body.relation, locks })
+            Ok(Query { ctes, fields: body.fields, body: body.relation, locks, shown: None })
         });
         self.ctes.pop();
         result
@@ -186,7 +186,7 @@ impl Binder<'_> {
         let bound = self.nested_query(|binder| Ok((binder.with(with, parent)?, binder.set_expr(tree, parent)?)));
         self.ctes.pop();
         let (ctes, body) = bound?;
-        let mut query = Query { ctes, fields: body.fields, body: body.relation, locks: Vec::new() };
+        let mut query = Query { ctes, fields: body.fields, body: body.relation, locks: Vec::new(), shown: None };
         self.close_types(&mut query)?;
         Ok(query)
     }

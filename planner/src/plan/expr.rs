@@ -151,8 +151,6 @@ pub enum Expr {
         kind: SubqueryKind,
         /// The query; its `Outer` columns of depth 1 refer to this expression's input row.
         query: Box<Query>,
-        /// Its text, where the expression was bound to be shown.
-        shown: Option<std::sync::Arc<str>>,
         /// Type of the value: bool for all but scalar and array ones.
         sql_type: SqlType,
     },

@@ -29,6 +29,8 @@ pub struct Query {
     pub fields: Vec<Field>,
     /// FOR UPDATE / SHARE clauses.
     pub locks: Vec<RowLock>,
+    /// Its text, where it stands in an expression that was bound to be shown.
+    pub shown: Option<Box<str>>,
 }
 
 /// A WITH query.

@@ -108,8 +108,11 @@ impl<'a> Writer<'a> {
             Expr::Array { elements, sql_type } => self.array(elements, *sql_type),
             Expr::Subscript { array, indexes, .. } => self.subscript(array, indexes),
             Expr::Row(items) => self.named("ROW", items),
-            Expr::Subquery { kind, shown: Some(shown), .. } => self.subquery(kind, shown),
-            Expr::Subquery { .. } | Expr::Default => self.incomplete = true,
+            Expr::Subquery { kind, query, .. } => match &query.shown {
+                Some(shown) => self.subquery(kind, shown),
+                None => self.incomplete = true,
+            },
+            Expr::Default => self.incomplete = true,
         }
     }
 

@@ -101,7 +101,7 @@ impl Converter<'_> {
 
     fn with_subqueries(&mut self, expr: &Expr, calls: &mut Calls) -> SqlResult<Expr> {
         match expr {
-            Expr::Subquery { kind, query, sql_type, .. } => self.subquery(kind, query, *sql_type, calls),
+            Expr::Subquery { kind, query, sql_type } => self.subquery(kind, query, *sql_type, calls),
             Expr::And(args) => Ok(Expr::And(self.in_turn(args, calls, |arg| is_bool(arg, false, true))?)),
             Expr::Or(args) => Ok(Expr::Or(self.in_turn(args, calls, |arg| is_bool(arg, true, true))?)),
             Expr::Coalesce { args, sql_type } => {

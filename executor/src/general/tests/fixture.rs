@@ -170,7 +170,7 @@ impl Fixture {
                 let types = insert.columns.iter().map(|at| SqlType::new(insert.table.columns[*at].sql_type.oid));
                 let fields = fields(types.collect());
                 let body = Relation::Values { rows, fields: fields.clone() };
-                Query { ctes: Vec::new(), body, fields, locks: Vec::new() }
+                Query { ctes: Vec::new(), body, fields, locks: Vec::new(), shown: None }
             }
             InsertSource::Defaults => return Err(SqlError::unsupported("defaults in tests")),
         };

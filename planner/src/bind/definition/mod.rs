@@ -9,8 +9,6 @@ mod from;
 mod layout;
 mod select;
 
-use std::sync::Arc;
-
 use proto::{SqlError, SqlResult};
 use schema::{ViewDescriptor, functions};
 use sharddb_proto as proto;
@@ -47,7 +45,7 @@ pub(super) struct Showing {
 
 impl Binder<'_> {
     /// The text of a subquery in an expression, if expressions are bound to be shown.
-    pub(super) fn shown_query(&mut self, query: &ast::Query, scope: &Scope<'_>) -> SqlResult<Option<Arc<str>>> {
+    pub(super) fn shown_query(&mut self, query: &ast::Query, scope: &Scope<'_>) -> SqlResult<Option<Box<str>>> {
         let Some(showing) = self.showing else { return Ok(None) };
         let mut layout = Layout::default();
         layout.set_level(showing.level);

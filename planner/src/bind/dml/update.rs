@@ -165,7 +165,7 @@ impl Binder<'_> {
             let exprs = vec![Expr::Column { index: at, sql_type }];
             let body = Relation::Project { input: Box::new(query.body.clone()), exprs, fields: vec![field.clone()] };
             let one = Query { body, fields: vec![field], ..query.clone() };
-            let value = Expr::Subquery { kind: SubqueryKind::Scalar, query: Box::new(one), shown: None, sql_type };
+            let value = Expr::Subquery { kind: SubqueryKind::Scalar, query: Box::new(one), sql_type };
             let target = &table.columns[column];
             bound.push((column, self.assign(value, &target.name, target.sql_type)?));
         }

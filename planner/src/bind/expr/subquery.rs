@@ -15,24 +15,24 @@ use crate::plan::{Expr, Query, Relation, SubqueryKind};
 impl Binder<'_> {
     pub(super) fn exists(&mut self, query: &ast::Query, negated: bool, scope: &Scope<'_>) -> SqlResult<Expr> {
         let shown = self.shown_query(query, scope)?;
-        let query = Box::new(self.query(query, Some(scope))?);
-        let exists = Expr::Subquery { kind: SubqueryKind::Exists, query, shown, sql_type: SqlType::new(Oid::BOOL) };
+        let query = Box::new(Query { shown, ..self.query(query, Some(scope))? });
+        let exists = Expr::Subquery { kind: SubqueryKind::Exists, query, sql_type: SqlType::new(Oid::BOOL) };
         Ok(if negated { Expr::Not(Box::new(exists)) } else { exists })
     }
 
     pub(super) fn scalar_subquery(&mut self, query: &ast::Query, scope: &Scope<'_>) -> SqlResult<Expr> {
         let shown = self.shown_query(query, scope)?;
-        let query = self.one_column(query, scope)?;
+        let query = Query { shown, ..self.one_column(query, scope)? };
         let sql_type = query.fields[0].sql_type;
-        Ok(Expr::Subquery { kind: SubqueryKind::Scalar, query: Box::new(query), shown, sql_type })
+        Ok(Expr::Subquery { kind: SubqueryKind::Scalar, query: Box::new(query), sql_type })
     }
 
     /// `ARRAY(SELECT …)`
     pub(super) fn array_subquery(&mut self, query: &ast::Query, scope: &Scope<'_>) -> SqlResult<Expr> {
         let shown = self.shown_query(query, scope)?;
-        let query = self.one_column(query, scope)?;
+        let query = Query { shown, ..self.one_column(query, scope)? };
         let sql_type = types::array_of(query.fields[0].sql_type)?;
-        Ok(Expr::Subquery { kind: SubqueryKind::Array, query: Box::new(query), shown, sql_type })
+        Ok(Expr::Subquery { kind: SubqueryKind::Array, query: Box::new(query), sql_type })
     }
 
     fn one_column(&mut self, query: &ast::Query, scope: &Scope<'_>) -> SqlResult<Query> {
@@ -68,7 +68,7 @@ impl Binder<'_> {
         }
         let inputs = self.exprs(items, scope)?;
         let shown = self.shown_query(query, scope)?;
-        let mut query = self.query(query, Some(scope))?;
+        let mut query = Query { shown, ..self.query(query, Some(scope))? };
         if inputs.len() != query.fields.len() {
             let which = if inputs.len() < query.fields.len() { "many" } else { "few" };
             return Err(SqlError::new(SqlState::SyntaxError, format!("subquery has too {which} columns")));
@@ -87,7 +87,7 @@ impl Binder<'_> {
             true => SubqueryKind::All { inputs: converted, operators },
             false => SubqueryKind::Any { inputs: converted, operators },
         };
-        Ok(Expr::Subquery { kind, query: Box::new(query), shown, sql_type: SqlType::new(Oid::BOOL) })
+        Ok(Expr::Subquery { kind, query: Box::new(query), sql_type: SqlType::new(Oid::BOOL) })
     }
 
     /// `(a, b) = (SELECT …)`
@@ -120,7 +120,7 @@ impl Binder<'_> {
                 exprs: vec![Expr::Column { index, sql_type }],
                 fields: one.fields.clone(),
             };
-            Expr::Subquery { kind: SubqueryKind::Scalar, query: Box::new(one), shown: None, sql_type }
+            Expr::Subquery { kind: SubqueryKind::Scalar, query: Box::new(one), sql_type }
         };
         Ok((0..query.fields.len()).map(column).collect())
     }
