@@ -136,7 +136,7 @@ impl Binder<'_> {
 /// Stands for the rows of a change until it has run.
 pub(super) fn placeholder(name: &str, fields: Vec<Field>) -> Cte {
     let body = Relation::Values { rows: Vec::new(), fields: fields.clone() };
-    let query = Query { ctes: Vec::new(), body, fields: fields.clone(), locks: Vec::new() };
+    let query = Query { ctes: Vec::new(), body, fields: fields.clone(), locks: Vec::new(), shown: None };
     Cte {
         name: name.to_owned(),
         query: Box::new(query),
