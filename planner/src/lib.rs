@@ -13,8 +13,8 @@ pub mod system_catalog;
 
 pub use bind::{
     BindContext, Bound, RowUse, bind, bind_constant_expression, bind_conversion, bind_row_expression,
-    check_row_expression, columns_of, has_subquery, is_constant, output_fields, remap_columns, rename_in_expression,
-    show_view,
+    check_row_expression, columns_of, each_subquery, has_subquery, is_constant, output_fields, remap_columns,
+    rename_in_expression, show_view,
 };
 pub use eval::eval;
 pub use parse::{Parsed, parse};

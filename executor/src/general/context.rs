@@ -127,6 +127,36 @@ pub(crate) struct RunContext {
     pub(crate) eval: Arc<EvalContext>,
     /// The system catalog.
     pub(crate) virtuals: Arc<dyn VirtualTables>,
+    /// The transaction's own writes as the statement is to see them, if not as they are.
+    pub(crate) frozen: Option<Arc<Frozen>>,
+}
+
+/// A transaction's buffered writes as they were at one moment. What was flushed before is seen by all; nothing must be
+/// flushed as long as this is in use.
+pub(crate) struct Frozen {
+    /// In key order.
+    writes: Vec<wire::Write>,
+}
+
+impl Frozen {
+    /// Takes what is buffered now.
+    pub(crate) fn take(txn: &kv::Txn) -> Self {
+        Self { writes: txn.overlay(&wire::Span::default()) }
+    }
+
+    /// Whether a key has been written since.
+    pub(crate) fn is_changed(&self, txn: &kv::Txn, key: &Bytes) -> bool {
+        let end = [key, &[0][..]].concat();
+        let now = txn.overlay(&wire::Span { start: key.clone(), end: end.into() }).pop().map(|write| write.value);
+        let before = self.writes.binary_search_by(|write| write.key.cmp(key)).ok();
+        now != before.map(|at| self.writes[at].value.clone())
+    }
+
+    fn within(&self, span: &wire::Span) -> Vec<wire::Write> {
+        let from = self.writes.partition_point(|write| write.key < span.start);
+        let to = self.writes.partition_point(|write| write.key < span.end);
+        self.writes[from..to.max(from)].to_vec()
+    }
 }
 
 /// A running statement. Operators that plan at run time keep it.
@@ -153,12 +183,20 @@ pub(super) struct View {
 
 impl View {
     /// Takes the statement's snapshot and the own writes to these tables.
-    pub(super) async fn take(txn: &mut kv::Txn, tables: &[Arc<TableDescriptor>]) -> SqlResult<Self> {
+    pub(super) async fn take(
+        txn: &mut kv::Txn,
+        tables: &[Arc<TableDescriptor>],
+        frozen: Option<&Frozen>,
+    ) -> SqlResult<Self> {
         let read_ts = txn.snapshot().await?.0;
         let mut overlays = HashMap::new();
         for table in tables {
             let (start, end) = schema::key::table_span(table.storage_id);
-            let writes = txn.overlay(&span(start, end));
+            let span = span(start, end);
+            let writes = match frozen {
+                Some(frozen) => frozen.within(&span),
+                None => txn.overlay(&span),
+            };
             if !writes.is_empty() {
                 overlays.insert(table.storage_id, Arc::new(writes));
             }

@@ -23,8 +23,8 @@ mod optimize;
 mod run;
 mod scan;
 
+pub(crate) use context::{Frozen, RunContext, VirtualTables};
 pub use context::{General, GeneralOptions};
-pub(crate) use context::{RunContext, VirtualTables};
 pub(crate) use run::{explain, run, run_with_keys};
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ async fn begin(rel: &Rel, txn: &mut kv::Txn, context: &RunContext) -> SqlResult<
     let mut tables = BTreeMap::new();
     collect_tables(rel, &mut tables);
     let tables: Vec<Arc<TableDescriptor>> = tables.into_values().collect();
-    let view = View::take(txn, &tables).await?;
+    let view = View::take(txn, &tables, context.frozen.as_deref()).await?;
     Ok(Statement::new(context, view))
 }
 

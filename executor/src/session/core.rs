@@ -73,6 +73,8 @@ pub struct Session {
     /// Statements of PREPARE.
     pub(super) prepared: HashMap<String, Arc<Prepared>>,
     pub(super) cursors: HashMap<String, Cursor>,
+    /// What the parts of a running statement see of the transaction's own writes, when they change data themselves.
+    pub(super) frozen: Option<Arc<crate::general::Frozen>>,
     /// What commits do to this session's temporary tables.
     pub(super) temporary: Temporary,
     /// A copy that the client has not ended yet opened the transaction and commits it.
@@ -140,6 +142,7 @@ impl Session {
             notices,
             prepared,
             cursors,
+            frozen: None,
             temporary: Temporary::default(),
             copy_commits: false,
             activity,

@@ -154,6 +154,7 @@ impl Session {
                 let written = self.dml(plan, &eval, params).delete(delete).await?;
                 self.written(plan, written, CommandTag::Delete).await
             }
+            Work::Changing => self.run_changing(plan, &eval, params).await,
             Work::Statement | Work::Empty => self.run_statement(plan, &eval, params).await,
         }
     }
@@ -195,11 +196,16 @@ impl Session {
     /// Locks are held by now, so a change of a written table's layout has either been seen or waits for this
     /// transaction.
     async fn check_tables(&mut self, plan: &Plan) -> SqlResult<()> {
+        self.check_target(plan, &plan.statement).await
+    }
+
+    /// The same for one part of a statement.
+    pub(super) async fn check_target(&mut self, plan: &Plan, statement: &Statement) -> SqlResult<()> {
         let own = self.txn.as_ref().is_some_and(|txn| txn.changes.is_some());
         if own || self.engine.catalog().is_current(&plan.snapshot) {
             return Ok(());
         }
-        let target = match &plan.statement {
+        let target = match statement {
             Statement::Insert(insert) => &insert.table,
             Statement::Update(update) => &update.target.table,
             Statement::Delete(delete) => &delete.target.table,
@@ -215,7 +221,6 @@ impl Session {
 
     async fn run_statement(&mut self, plan: &Arc<Plan>, eval: &EvalContext, params: &[Datum]) -> SqlResult<Outcome> {
         match &plan.statement {
-            Statement::WithChanges(with) => self.run_with_changes(plan, with, eval, params).await,
             Statement::Query(query) if query.locks.is_empty() => {
                 let rows = self.run_query(query, params).await?;
                 Ok(Outcome::Rows { fields: plan.fields.clone().unwrap_or_default(), rows })
@@ -313,7 +318,8 @@ impl Session {
             host: Arc::downgrade(&self.host),
             settings: Box::new(settings),
         };
-        Ok(RunContext { general: Arc::clone(self.engine.general()), eval, virtuals: Arc::new(virtuals) })
+        let general = Arc::clone(self.engine.general());
+        Ok(RunContext { general, eval, virtuals: Arc::new(virtuals), frozen: self.frozen.clone() })
     }
 
     /// Runs a query without row locks.

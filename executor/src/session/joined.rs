@@ -145,12 +145,22 @@ impl Session {
                 changed |= dml.lock_joined(table, rows, change).await?;
             }
             if !changed {
+                let rows = self.not_changed_yet(rows);
+                let mut dml = self.dml(plan, eval, params);
                 return dml.change_joined(table, rows, change).await;
             }
             self.transaction().kv.refresh_snapshot().await?;
         }
         let message = "could not change rows because of concurrent updates";
         Err(SqlError::new(SqlState::SerializationFailure, message))
+    }
+
+    /// Rows that an earlier part of the statement has changed are left alone.
+    fn not_changed_yet(&mut self, mut rows: Vec<JoinedRow>) -> Vec<JoinedRow> {
+        let Some(frozen) = self.frozen.clone() else { return rows };
+        let txn = self.transaction();
+        rows.retain(|row| !frozen.is_changed(&txn.kv, &row.key));
+        rows
     }
 
     /// Rows of a joined query with the target's key; the first for each key counts.

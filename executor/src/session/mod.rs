@@ -1,7 +1,7 @@
 //! A client's session: settings, transaction state, prepared statements and cursors.
 
 mod cancel;
-mod changes;
+mod changing;
 mod control;
 mod copy_streams;
 mod core;

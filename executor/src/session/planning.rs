@@ -184,6 +184,9 @@ impl Session {
 
 /// How a bound statement is carried out.
 pub(super) fn work_of(statement: &Statement, catalog: &Catalog, eval: &EvalContext) -> SqlResult<Work> {
+    if super::changing::is_changing(statement) {
+        return Ok(Work::Changing);
+    }
     Ok(match statement {
         Statement::Query(query) => match KeyedSelect::of(query)? {
             Some(keyed) => Work::Keyed(Box::new(keyed)),

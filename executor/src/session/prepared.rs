@@ -86,6 +86,8 @@ pub(crate) enum Work {
     Delete(Box<DeletePlan>),
     /// As the statement says.
     Statement,
+    /// Several changes in one statement.
+    Changing,
     /// No statement.
     Empty,
 }

@@ -1,15 +1,10 @@
 //! INSERT, UPDATE and DELETE inside WITH.
 //!
 //! Such a statement runs before the one that it stands in, which then finds its RETURNING rows where the WITH query
-//! was. All parts are to see the database as it was before. That holds without further ado as long as no later part
-//! reads what an earlier one writes; statements in which one does are refused.
-
-use std::collections::HashSet;
+//! was. All parts see the database as it was before, which is the executor's care.
 
 use proto::{SqlError, SqlResult, SqlState};
-use schema::{Descriptor, Oid};
 use sharddb_proto as proto;
-use sharddb_schema as schema;
 use sqlparser::ast::{self, SetExpr};
 
 use super::{Binder, query::VisibleCte, scope::Scope, statement};
@@ -23,8 +18,6 @@ pub(super) struct Change {
     /// Its position in the WITH.
     at: usize,
     statement: Statement,
-    /// Relations that it reads.
-    reads: Vec<Oid>,
 }
 
 /// What a data-modifying statement inside WITH sees of the queries before it.
@@ -53,7 +46,6 @@ impl Binder<'_> {
         }
         let frame = self.ctes.last().cloned().unwrap_or_default();
         self.inherited = Inherited { frame, ctes: before.to_vec() };
-        let first = self.relations.len();
         let with = tree.query.with.as_ref();
         let statement = match &*tree.query.body {
             SetExpr::Insert(ast::Statement::Insert(insert)) => {
@@ -63,9 +55,8 @@ impl Binder<'_> {
             SetExpr::Delete(ast::Statement::Delete(delete)) => Statement::Delete(Box::new(self.delete(delete, with)?)),
             _ => return Err(SqlError::unsupported("MERGE")),
         };
-        let reads = self.relations.split_off(first);
         let fields = statement::fields(&statement).unwrap_or_default();
-        self.changes.push(Change { at: before.len(), statement, reads });
+        self.changes.push(Change { at: before.len(), statement });
         Ok(fields)
     }
 
@@ -85,51 +76,8 @@ impl Binder<'_> {
         if !matches!(main, Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_)) {
             return Err(SqlError::unsupported("data-modifying statements in WITH of this statement"));
         }
-        for (at, change) in changes.iter().enumerate() {
-            let written = self.written_by(&change.statement);
-            let later = changes[at + 1..].iter().flat_map(|change| &change.reads).chain(&self.relations);
-            let later: Vec<Oid> = later.copied().collect();
-            if self.underlying(&later).iter().any(|read| written.contains(read)) {
-                let what = "reading a table in a statement whose WITH changes it";
-                return Err(SqlError::unsupported(what));
-            }
-        }
         let changes = changes.into_iter().map(|change| (change.at, change.statement)).collect();
         Ok(Statement::WithChanges(Box::new(WithChanges { changes, main })))
-    }
-
-    /// The changed table, and those that foreign keys may lead to.
-    fn written_by(&self, statement: &Statement) -> HashSet<Oid> {
-        let table = match statement {
-            Statement::Insert(insert) => insert.table.oid,
-            Statement::Update(update) => update.target.table.oid,
-            Statement::Delete(delete) => delete.target.table.oid,
-            _ => return HashSet::new(),
-        };
-        let mut found = HashSet::new();
-        let mut waiting = vec![table];
-        while let Some(table) = waiting.pop() {
-            if found.insert(table)
-                && let Some(table) = self.catalog().table(table)
-            {
-                waiting.extend(&table.referenced_by);
-            }
-        }
-        found
-    }
-
-    /// Relations, and those that views among them read.
-    fn underlying(&self, relations: &[Oid]) -> HashSet<Oid> {
-        let mut found = HashSet::new();
-        let mut waiting = relations.to_vec();
-        while let Some(relation) = waiting.pop() {
-            if found.insert(relation)
-                && let Some(Descriptor::View(view)) = self.catalog().get(relation)
-            {
-                waiting.extend(&view.depends_on);
-            }
-        }
-        found
     }
 }
 

@@ -33,7 +33,7 @@ pub use standalone::{
 };
 
 pub use statement::fields as output_fields;
-pub use visit::{columns_of, has_subquery, remap_columns};
+pub use visit::{columns_of, each_subquery, has_subquery, remap_columns};
 
 use std::cell::Cell;
 

@@ -64,6 +64,14 @@ pub fn remap_columns(expr: &mut Expr, position: &dyn Fn(usize) -> usize) {
     });
 }
 
+/// Calls `change` for the outermost subqueries of an expression, in order.
+pub fn each_subquery(expr: &mut Expr, change: &mut dyn FnMut(&mut Expr)) {
+    if matches!(expr, Expr::Subquery { .. }) {
+        return change(expr);
+    }
+    children_mut(expr, 0, &mut |child, _| each_subquery(child, change));
+}
+
 /// Whether an expression has a subquery in it.
 pub fn has_subquery(expr: &Expr) -> bool {
     any(expr, &|node, _| matches!(node, Expr::Subquery { .. }))

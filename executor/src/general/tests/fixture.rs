@@ -86,7 +86,12 @@ impl Fixture {
     }
 
     pub(super) fn context(&self) -> RunContext {
-        RunContext { general: Arc::clone(&self.general), eval: Arc::clone(&self.eval), virtuals: Arc::new(NoVirtuals) }
+        RunContext {
+            general: Arc::clone(&self.general),
+            eval: Arc::clone(&self.eval),
+            virtuals: Arc::new(NoVirtuals),
+            frozen: None,
+        }
     }
 
     pub(super) fn bind(&self, sql: &str) -> SqlResult<Statement> {

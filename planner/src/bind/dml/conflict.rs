@@ -10,7 +10,6 @@ use super::super::{
     Binder, bind_row_expression, fold,
     same::same,
     scope::{Clause, Scope, ScopeTable, table_fields},
-    visit::has_subquery,
 };
 use crate::plan::{ConflictAction, ConflictTarget, Expr};
 
@@ -60,10 +59,6 @@ impl Binder<'_> {
         let assignments = self.assignments(&update.assignments, table, &scope)?;
         scope.clause.set(Clause::Where);
         let condition = update.selection.as_ref().map(|tree| self.boolean(tree, "WHERE", &scope)).transpose()?;
-        let subqueries = assignments.iter().map(|(_, value)| value).chain(&condition).any(has_subquery);
-        if subqueries {
-            return Err(SqlError::unsupported("a subquery in ON CONFLICT DO UPDATE"));
-        }
         Ok(ConflictAction::Update { assignments, condition })
     }
 

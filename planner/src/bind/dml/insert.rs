@@ -33,7 +33,6 @@ impl Binder<'_> {
         let ctes = self.with_inherited(with)?;
         let listed = self.insert_columns(insert, &table)?;
         let (mut source, given) = self.insert_source(insert, &table, listed.as_deref())?;
-        self.ctes.pop();
         let columns = match listed {
             Some(columns) => columns,
             None => (0..given).collect(),
@@ -50,6 +49,8 @@ impl Binder<'_> {
             }
             Some(_) => return Err(SqlError::new(SqlState::SyntaxError, "syntax error at or near \"DUPLICATE\"")),
         };
+        let returning = self.returning(insert.returning.as_ref(), &scope)?;
+        self.ctes.pop();
         Ok(Insert {
             ctes,
             columns,
@@ -60,7 +61,7 @@ impl Binder<'_> {
             overriding_system: overriding == Some(true),
             overriding_user: overriding == Some(false),
             on_conflict,
-            returning: self.returning(insert.returning.as_ref(), &scope)?,
+            returning,
             table,
         })
     }

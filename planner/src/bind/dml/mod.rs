@@ -16,7 +16,6 @@ use super::{
     Binder, bind_constant_expression, bind_row_expression, fold,
     names::Name,
     scope::{Clause, Scope},
-    visit::has_subquery,
 };
 use crate::plan::{Expr, Field, Returning};
 
@@ -76,9 +75,6 @@ impl Binder<'_> {
         let mut fields = Vec::with_capacity(items.len());
         for item in items {
             let expr = self.known_type(item.expr)?;
-            if has_subquery(&expr) {
-                return Err(SqlError::unsupported("a subquery in RETURNING"));
-            }
             fields.push(Field { sql_type: expr.sql_type(), ..item.field });
             exprs.push(expr);
         }
