@@ -137,7 +137,7 @@ impl Session {
             let rows = values(std::mem::take(&mut written.returned), &fields);
             let fields = returning.fields.clone();
             let body = Relation::Project { input: Box::new(rows), exprs: returning.exprs, fields: fields.clone() };
-            let query = Query { ctes, body, fields, locks: Vec::new() };
+            let query = Query { ctes, body, fields, locks: Vec::new(), shown: None };
             written.returned = self.all_rows(&query, params).await?;
         }
         Ok(written)
@@ -164,7 +164,7 @@ impl Session {
                     exprs: vec![subquery],
                     fields: fields.clone(),
                 };
-                let query = Query { ctes: ctes.clone(), body, fields, locks: Vec::new() };
+                let query = Query { ctes: ctes.clone(), body, fields, locks: Vec::new(), shown: None };
                 let answer = self.all_rows(&query, params).await?.pop().and_then(|mut row| row.pop());
                 answers.push(answer.unwrap_or(Datum::Null));
             }
