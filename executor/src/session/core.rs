@@ -199,6 +199,7 @@ impl Session {
     /// failed now, an implicit one rolled back.
     pub async fn abort(&mut self) {
         self.fail().await;
+        self.note_end();
     }
 
     /// The connection is gone: rolls back and frees everything.

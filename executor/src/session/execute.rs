@@ -57,7 +57,8 @@ impl Session {
         }
     }
 
-    fn note_end(&self) {
+    /// Says to others that the statement has ended, and how the transaction stands.
+    pub(super) fn note_end(&self) {
         let open = self.transaction_began().filter(|_| self.block != Block::None);
         let failed = self.block == Block::Failed;
         self.activity.end(micros_now(), open, failed);

@@ -83,7 +83,7 @@ impl Session {
     pub(super) fn known_up_to_literals(&self, sql: &str) -> Option<Arc<Prepared>> {
         let normalized = normalize::normalize(sql)?;
         let known = self.cached(&normalized.text, &normalized.types)?;
-        Some(Arc::new(Prepared { literals: normalized.values, ..Prepared::clone(&known) }))
+        Some(Arc::new(Prepared { text: sql.into(), literals: normalized.values, ..Prepared::clone(&known) }))
     }
 
     /// Prepares a text with its integer literals made parameters. Any trouble is left to the plain way.
@@ -91,7 +91,7 @@ impl Session {
         let normalized = normalize::normalize(sql)?;
         let tree = planner::parse(&normalized.text).ok()?.pop()?;
         let prepared = self.prepare_tree(tree, &normalized.types).await.ok()?;
-        Some(Arc::new(Prepared { literals: normalized.values, ..Prepared::clone(&prepared) }))
+        Some(Arc::new(Prepared { text: sql.into(), literals: normalized.values, ..Prepared::clone(&prepared) }))
     }
 
     pub(super) async fn prepare_tree(&mut self, tree: planner::Parsed, declared: &[Oid]) -> SqlResult<Arc<Prepared>> {

@@ -94,3 +94,22 @@ fn long_answers_and_long_questions() {
     let answers = raw.query(&format!("select '{long}'"));
     assert_eq!(value(&answers), Some(long));
 }
+
+#[test]
+fn sessions_see_what_others_do() {
+    let server = Server::start();
+    let (mut watched, mut watcher) = (server.session(), server.session());
+    let pid = value(&watched.query("select pg_backend_pid()")).expect("a number");
+    let mut seen = || {
+        let sql = format!("select state || ': ' || query from pg_stat_activity where pid = {pid}");
+        value(&watcher.query(&sql)).expect("the session is there")
+    };
+    assert_eq!(seen(), "idle: select pg_backend_pid()");
+    done(&watched.query("begin"));
+    done(&watched.query("select 42"));
+    assert_eq!(seen(), "idle in transaction: select 42");
+    watched.query("select 1 / 0");
+    assert_eq!(seen(), "idle in transaction (aborted): select 1 / 0");
+    done(&watched.query("rollback"));
+    assert_eq!(seen(), "idle: rollback");
+}
