@@ -4,8 +4,11 @@
 //! transaction, the id's key span is emptied on every shard, and then the note goes. A crash in between repeats it.
 
 use bytes::Bytes;
-use kv::{Isolation, SnapshotReader, TxnOptions};
-use proto::{SqlResult, Timestamp, TxnId};
+use kv::{Isolation, RowLock, SnapshotReader, TxnOptions};
+use proto::{
+    SqlResult, Timestamp, TxnId,
+    kv::{LockMode, WaitPolicy},
+};
 use schema::key;
 use sharddb_kv as kv;
 use sharddb_proto as proto;
@@ -18,6 +21,8 @@ use crate::{
 
 /// Notes read at a time.
 const BATCH: u32 = 256;
+/// A note is left to whoever works on it already.
+const ALONE: RowLock = RowLock { mode: LockMode::Update, wait: WaitPolicy::Skip, timeout_ms: 0 };
 
 impl Engine {
     /// Removes what no snapshot at or above `safe` sees any more. Answers how many storage ids were emptied.
@@ -39,13 +44,16 @@ impl Engine {
 
     async fn empty(&self, note: Bytes) -> SqlResult<bool> {
         let client = self.client();
-        // Somebody else may have been here since the snapshot.
-        let (Some(storage), Some(_)) = (parse_dropped_key(&note), client.read_latest(note.clone()).await?) else {
+        let Some(storage) = parse_dropped_key(&note) else { return Ok(false) };
+        let mut txn = client.begin(TxnOptions { isolation: Isolation::ReadCommitted, read_only: false });
+        let locked = txn.lock(std::slice::from_ref(&note), ALONE).await?;
+        // Somebody else is at it, or was here since the snapshot.
+        if !locked.iter().all(|row| row.locked && row.value.is_some()) {
+            txn.rollback().await;
             return Ok(false);
-        };
+        }
         let (start, end) = key::table_span(storage);
         client.delete_range(proto::kv::Span { start: start.into(), end: end.into() }).await?;
-        let mut txn = client.begin(TxnOptions { isolation: Isolation::ReadCommitted, read_only: false });
         txn.delete(note);
         txn.commit().await?;
         Ok(true)

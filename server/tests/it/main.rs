@@ -7,6 +7,7 @@ mod process;
 mod protocol;
 mod psql;
 mod raw;
+mod reclaim;
 mod records;
 mod signals;
 mod startup;
