@@ -35,6 +35,42 @@ pub(crate) struct Position {
     pub(crate) called: bool,
 }
 
+/// A sequence that a transaction holds the lock on, so that it alone takes values.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnSequence {
+    pub(crate) position: Position,
+    /// How often the transaction has restarted it.
+    restarts: u32,
+    /// Where it stood before; `None` for one that the transaction has made.
+    before: Option<Position>,
+}
+
+impl OwnSequence {
+    /// A sequence that the transaction has just made.
+    pub(crate) fn new(position: Position) -> Self {
+        Self { position, restarts: 0, before: None }
+    }
+
+    /// The sequence restarted at a position. `present` is what the transaction knew of it; `before` counts if nothing.
+    pub(crate) fn restarted(present: Option<Self>, position: Position, before: Position) -> Self {
+        match present {
+            Some(present) => Self { position, restarts: present.restarts + 1, ..present },
+            None => Self { position, restarts: 1, before: Some(before) },
+        }
+    }
+
+    /// The sequence after a rollback to a savepoint, at which it was `saved`; `None` if it is gone. The lock stays.
+    pub(crate) fn rolled_back(self, saved: Option<Self>) -> Option<Self> {
+        match (saved, self.before) {
+            // Values taken since are not given back.
+            (Some(saved), _) if saved.restarts == self.restarts => Some(self),
+            (Some(saved), _) => Some(saved),
+            (None, Some(before)) => Some(Self { position: before, restarts: 0, before: self.before }),
+            (None, None) => None,
+        }
+    }
+}
+
 impl Position {
     pub(crate) fn encode(self) -> Bytes {
         let mut bytes = BytesMut::with_capacity(9);
@@ -156,6 +192,20 @@ impl Sequences {
         // Before the first value of a block nothing of it was handed out.
         let inside = (sequence.min..=sequence.max).contains(&value);
         Ok(if inside { Position { value, called: true } } else { Position { value: block.next, called: false } })
+    }
+
+    /// Takes back the values that were not handed out: the position from which a changed sequence goes on. The caller
+    /// holds the lock on the stored position, so nobody takes another block meanwhile.
+    pub(crate) async fn take_back(&self, stored: Position, sequence: &SequenceDescriptor) -> Position {
+        let block = self.block(sequence.oid);
+        let mut block = block.lock().await;
+        if block.left == 0 {
+            return stored;
+        }
+        block.left = 0;
+        let last = block.next.wrapping_sub(sequence.increment);
+        let inside = (sequence.min..=sequence.max).contains(&last);
+        if inside { Position { value: last, called: true } } else { Position { value: block.next, called: false } }
     }
 
     /// Forgets cached values, since the sequence was changed.

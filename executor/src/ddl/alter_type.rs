@@ -20,6 +20,7 @@ impl Changes<'_> {
     ) -> SqlResult<()> {
         let at = self.column_position(table, name)?;
         self.check_not_in_view(table, name)?;
+        self.check_not_generated_from(table, at)?;
         let old = table.clone();
         let old_type = table.columns[at].sql_type;
         let expr = bind::conversion(&self.catalog, &self.eval, &old, at, sql_type, using)?;
@@ -32,6 +33,21 @@ impl Changes<'_> {
         }
         table.columns[at].missing = None;
         self.rewrite_column(&old, table, at, expr).await
+    }
+
+    /// 0A000 for a column that a generated one is computed from.
+    fn check_not_generated_from(&self, table: &TableDescriptor, at: usize) -> SqlResult<()> {
+        for column in &table.columns {
+            let Some(text) = &column.generated else { continue };
+            let value = bind::generated_expression(&self.catalog, &self.eval, table, text, column.sql_type)?;
+            if planner::columns_of(&value).contains(&at) {
+                let message = "cannot alter type of a column used by a generated column";
+                let detail =
+                    format!("Column \"{}\" is used by generated column \"{}\".", table.columns[at].name, column.name);
+                return Err(SqlError::new(SqlState::FeatureNotSupported, message).with_detail(detail));
+            }
+        }
+        Ok(())
     }
 
     async fn rewrite_column(

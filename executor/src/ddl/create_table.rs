@@ -45,7 +45,10 @@ impl Changes<'_> {
         self.put_table(table)?;
         let table = self.table(oid)?;
         self.split(&table).await?;
-        Ok(Some(table))
+        for index in &definition.indexes {
+            self.create_index(index).await?;
+        }
+        Ok(Some(self.table(oid)?))
     }
 
     async fn empty_table(&self, definition: &CreateTable, schema: schema::Oid) -> SqlResult<TableDescriptor> {

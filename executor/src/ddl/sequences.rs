@@ -10,7 +10,10 @@ use sharddb_proto as proto;
 use sharddb_schema as schema;
 
 use super::Changes;
-use crate::{catalog, sequence::Position};
+use crate::{
+    catalog,
+    sequence::{OwnSequence, Position},
+};
 
 /// Smallest and greatest value of an integer type.
 fn type_bounds(sql_type: Oid) -> SqlResult<(i64, i64)> {
@@ -138,7 +141,7 @@ impl Changes<'_> {
         let position = Position { value: sequence.start, called: false };
         self.txn.kv.put(catalog::sequence_key(sequence.oid), position.encode());
         if let Some(host) = &self.own_sequences {
-            host.own_sequences.lock().insert(sequence.oid, position);
+            host.own_sequences.lock().insert(sequence.oid, OwnSequence::new(position));
         }
         self.put(Descriptor::Sequence(Arc::new(sequence)))
     }
@@ -178,7 +181,22 @@ impl Changes<'_> {
             check_value("RESTART", value, sequence.min, sequence.max)?;
             self.restart_sequence(sequence.oid, value).await?;
         } else {
-            let position = crate::sequence::read_position(&mut self.txn.kv, sequence.oid).await?;
+            // Looked at first: what fails here takes no values back.
+            let shown = self.engine.sequences().position(self.engine.client(), &present).await;
+            if let Ok(shown) = shown {
+                check_value("RESTART", shown.value, sequence.min, sequence.max)?;
+            }
+            let key = catalog::sequence_key(sequence.oid);
+            crate::sequence::lock_position(&mut self.txn.kv, &key).await?;
+            let stored = crate::sequence::read_position(&mut self.txn.kv, sequence.oid).await?;
+            let own =
+                self.own_sequences.as_ref().and_then(|host| host.own_sequences.lock().get(&sequence.oid).copied());
+            let position = match own {
+                Some(own) => own.position,
+                None => self.engine.sequences().take_back(stored, &present).await,
+            };
+            self.txn.kv.put(key, position.encode());
+            self.own_position(sequence.oid, position, position);
             check_value("RESTART", position.value, sequence.min, sequence.max)?;
         }
         self.engine.sequences().forget(sequence.oid);
@@ -189,9 +207,25 @@ impl Changes<'_> {
     pub(super) async fn restart_sequence(&mut self, sequence: Oid, value: i64) -> SqlResult<()> {
         let key = catalog::sequence_key(sequence);
         crate::sequence::lock_position(&mut self.txn.kv, &key).await?;
-        self.txn.kv.put(key, Position { value, called: false }.encode());
+        let stored = crate::sequence::read_position(&mut self.txn.kv, sequence).await?;
+        let before = match self.catalog.get(sequence) {
+            Some(Descriptor::Sequence(present)) => self.engine.sequences().take_back(stored, present).await,
+            _ => stored,
+        };
+        let position = Position { value, called: false };
+        self.txn.kv.put(key, position.encode());
+        self.own_position(sequence, position, before);
         self.engine.sequences().forget(sequence);
         Ok(())
+    }
+
+    /// The transaction holds the lock on the position, so until it commits it takes values from here.
+    fn own_position(&self, sequence: Oid, position: Position, before: Position) {
+        if let Some(host) = &self.own_sequences {
+            let mut own = host.own_sequences.lock();
+            let present = own.get(&sequence).copied();
+            own.insert(sequence, OwnSequence::restarted(present, position, before));
+        }
     }
 
     fn owner_column(

@@ -106,7 +106,8 @@ impl Session {
 
     fn savepoint(&mut self, name: &str) -> SqlResult<CommandTag> {
         let mark = self.host.settings.lock().mark();
-        self.block_transaction("SAVEPOINT")?.savepoint(name.to_owned(), mark);
+        let own = self.host.own_sequences.lock().iter().map(|(oid, own)| (*oid, *own)).collect();
+        self.block_transaction("SAVEPOINT")?.savepoint(name.to_owned(), mark, own);
         Ok(CommandTag::Named("SAVEPOINT"))
     }
 
@@ -116,8 +117,15 @@ impl Session {
     }
 
     fn rollback_to(&mut self, name: &str) -> SqlResult<CommandTag> {
-        let mark = self.block_transaction("ROLLBACK TO SAVEPOINT")?.rollback_to(name)?;
-        self.host.settings.lock().rollback_to(mark);
+        let host = std::sync::Arc::clone(&self.host);
+        let (mark, own) = self.block_transaction("ROLLBACK TO SAVEPOINT")?.rollback_to(name)?;
+        host.own_sequences.lock().retain(|sequence, present| {
+            let saved = own.iter().find(|(known, _)| known == sequence).map(|(_, saved)| *saved);
+            let restored = present.rolled_back(saved);
+            *present = restored.unwrap_or(*present);
+            restored.is_some()
+        });
+        host.settings.lock().rollback_to(mark);
         self.block = Block::Explicit;
         Ok(CommandTag::Named("ROLLBACK"))
     }
@@ -230,8 +238,8 @@ impl Session {
             self.host.settings.lock().commit();
             return Ok(());
         };
-        for (sequence, position) in self.host.own_sequences.lock().drain() {
-            txn.kv.put(catalog::sequence_key(sequence), position.encode());
+        for (sequence, own) in self.host.own_sequences.lock().drain() {
+            txn.kv.put(catalog::sequence_key(sequence), own.position.encode());
         }
         let held = self.cancel.hold();
         let result = txn.commit(&self.engine).await;

@@ -18,7 +18,11 @@ use sharddb_proto as proto;
 use sharddb_schema as schema;
 
 use super::{CancelHandle, core::micros_now, settings::Settings};
-use crate::{Engine, catalog::Snapshot, sequence::Position};
+use crate::{
+    Engine,
+    catalog::Snapshot,
+    sequence::{OwnSequence, Position},
+};
 
 /// Shared between a session and the functions its statements call.
 pub(crate) struct SessionHost {
@@ -29,8 +33,9 @@ pub(crate) struct SessionHost {
     cancel: CancelHandle,
     /// `currval` of each sequence this session has used, and which was last.
     used: Mutex<(HashMap<Oid, i64>, Option<Oid>)>,
-    /// Sequences made by the open transaction, which nobody else can see: their positions are written when it commits.
-    pub(crate) own_sequences: Mutex<HashMap<Oid, Position>>,
+    /// Sequences that the open transaction has made or restarted, from which nobody else takes values: their positions
+    /// are written when it commits.
+    pub(crate) own_sequences: Mutex<HashMap<Oid, OwnSequence>>,
 }
 
 impl std::fmt::Debug for SessionHost {
@@ -68,16 +73,16 @@ impl SessionHost {
     pub(crate) async fn position(&self, sequence: &SequenceDescriptor) -> SqlResult<Position> {
         let own = self.own_sequences.lock().get(&sequence.oid).copied();
         match own {
-            Some(position) => Ok(position),
+            Some(own) => Ok(own.position),
             None => self.engine.sequences().position(self.engine.client(), sequence).await,
         }
     }
 
     fn next(&self, oid: Oid) -> SqlResult<i64> {
         let sequence = self.sequence(oid)?;
-        if let Some(position) = self.own_sequences.lock().get_mut(&oid) {
-            let value = position.next(&sequence)?;
-            *position = Position { value, called: true };
+        if let Some(own) = self.own_sequences.lock().get_mut(&oid) {
+            let value = own.position.next(&sequence)?;
+            own.position = Position { value, called: true };
             return Ok(value);
         }
         if let Some(value) = self.engine.sequences().try_next(&sequence) {
@@ -135,10 +140,14 @@ impl Host for SessionHost {
     fn set_value(&self, sequence: Oid, value: i64, called: bool) -> SqlResult<i64> {
         let descriptor = self.sequence(sequence)?;
         let position = Position { value, called };
-        let own = self.own_sequences.lock().contains_key(&sequence);
-        if own {
-            self.own_sequences.lock().insert(sequence, position);
-        } else {
+        let own = match self.own_sequences.lock().get_mut(&sequence) {
+            Some(own) => {
+                own.position = position;
+                true
+            }
+            None => false,
+        };
+        if !own {
             wait(self.engine.sequences().set(self.engine.client(), &descriptor, position))?;
         }
         if called {

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use planner::plan::{IsolationLevel, TransactionMode};
 use proto::{SqlError, SqlResult, SqlState};
+use schema::Oid;
 use sharddb_kv as kv;
 use sharddb_planner as planner;
 use sharddb_proto as proto;
+use sharddb_schema as schema;
 
 use super::settings::Mark;
 use crate::{
     Engine, catalog,
     dml::{Deferral, DeferralMark},
+    sequence::OwnSequence,
 };
 
 /// How the session stands towards its transaction.
@@ -76,6 +79,8 @@ struct Savepoint {
     settings: Mark,
     changes: Option<Arc<catalog::Snapshot>>,
     deferral: DeferralMark,
+    /// Sequences that were the transaction's own.
+    own_sequences: Vec<(Oid, OwnSequence)>,
 }
 
 impl Transaction {
@@ -115,10 +120,10 @@ impl Transaction {
     }
 
     /// SAVEPOINT. A name may be used again; the newest one counts.
-    pub(crate) fn savepoint(&mut self, name: String, settings: Mark) {
+    pub(crate) fn savepoint(&mut self, name: String, settings: Mark, own_sequences: Vec<(Oid, OwnSequence)>) {
         let kv = self.kv.savepoint();
         let (changes, deferral) = (self.changes.clone(), self.deferral.mark());
-        self.savepoints.push(Savepoint { name, kv, settings, changes, deferral });
+        self.savepoints.push(Savepoint { name, kv, settings, changes, deferral, own_sequences });
     }
 
     /// RELEASE.
@@ -129,15 +134,16 @@ impl Transaction {
         Ok(())
     }
 
-    /// ROLLBACK TO. Answers the mark to which parameters go back.
-    pub(crate) fn rollback_to(&mut self, name: &str) -> SqlResult<Mark> {
+    /// ROLLBACK TO. Answers the mark to which parameters go back, and the sequences that were the
+    /// transaction's own.
+    pub(crate) fn rollback_to(&mut self, name: &str) -> SqlResult<(Mark, &[(Oid, OwnSequence)])> {
         let at = self.find(name)?;
         self.savepoints.truncate(at + 1);
         let savepoint = &self.savepoints[at];
         self.kv.rollback_to(savepoint.kv);
         self.changes.clone_from(&savepoint.changes);
         self.deferral.rollback_to(savepoint.deferral);
-        Ok(savepoint.settings)
+        Ok((savepoint.settings, &savepoint.own_sequences))
     }
 
     fn find(&self, name: &str) -> SqlResult<usize> {

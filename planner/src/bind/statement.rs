@@ -24,6 +24,9 @@ impl Binder<'_> {
             Command::Plain(statement) => statement.clone(),
             Command::Sql(statement) => self.sql(statement, &InsertClauses::default())?,
             Command::Insert { clauses, statement } => self.sql(statement, clauses)?,
+            Command::CreateTableLike { statement, likes } => {
+                Statement::Ddl(Box::new(self.create_table_like(statement, likes)?))
+            }
             Command::CreateTableAs { statement, with_data } => {
                 Statement::Ddl(Box::new(self.create_table_as(statement, *with_data)?))
             }

@@ -29,8 +29,8 @@ pub(crate) use forms::{ALL_FIELDS, VARIADIC};
 pub(crate) use locks::lock_target;
 pub(crate) use position::Positions;
 pub(crate) use utility::{
-    AlterTableAction, Command, Copy, CopySource, InsertClauses, RawCopyOptions, RawIdentityChange, RawSequenceOptions,
-    RelationName,
+    AlterTableAction, Command, Copied, Copy, CopySource, InsertClauses, LikeTable, RawCopyOptions, RawIdentityChange,
+    RawSequenceOptions, RelationName,
 };
 
 /// Nesting of parentheses, subqueries and CASE that the parser follows; PostgreSQL's `max_stack_depth` allows a few

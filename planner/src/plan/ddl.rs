@@ -90,6 +90,8 @@ pub struct CreateTable {
     pub columns: Vec<ColumnDefinition>,
     /// Table constraints, and those of columns, in order of appearance.
     pub constraints: Vec<ConstraintDefinition>,
+    /// Indexes beside those of constraints, copied by LIKE.
+    pub indexes: Vec<CreateIndex>,
     /// WITH (shards = …).
     pub shards: Option<u16>,
     /// WITH (shard_by = 'hash'): true; 'range': false.

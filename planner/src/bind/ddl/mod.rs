@@ -3,6 +3,7 @@
 mod alter_table;
 mod columns;
 mod constraints;
+mod create_like;
 mod create_table;
 mod indexes;
 mod options;

@@ -82,15 +82,7 @@ impl Binder<'_> {
             FunctionArguments::List(_) => arguments(call)?,
         };
         if !args.names.is_empty() || args.variadic {
-            if call.over.is_some() || !call.within_group.is_empty() || functions::is_aggregate(&name) {
-                return Err(SqlError::unsupported("named and VARIADIC arguments of aggregates and window functions"));
-            }
-            let bound = self.exprs(args.exprs.iter().copied(), scope)?;
-            let bound = match args.variadic {
-                true => spread(bound)?,
-                false => in_order(&name, bound, &args.names)?,
-            };
-            return self.call(&name, bound);
+            return self.call_by_name(&name, call, &args, scope);
         }
         if let Some(over) = &call.over {
             if !call.within_group.is_empty() {
@@ -143,6 +135,25 @@ impl Binder<'_> {
                 self.call(name, args)
             }
         }
+    }
+
+    /// A call with named arguments or VARIADIC.
+    fn call_by_name(
+        &mut self,
+        name: &str,
+        call: &ast::Function,
+        args: &Arguments<'_>,
+        scope: &Scope<'_>,
+    ) -> SqlResult<Expr> {
+        if call.over.is_some() || !call.within_group.is_empty() || functions::is_aggregate(name) {
+            return Err(SqlError::unsupported("named and VARIADIC arguments of aggregates and window functions"));
+        }
+        let bound = self.exprs(args.exprs.iter().copied(), scope)?;
+        let bound = match args.variadic {
+            true => spread(bound)?,
+            false => in_order(name, bound, &args.names)?,
+        };
+        self.call(name, bound)
     }
 
     /// Some calls take a subquery without brackets of its own: `f(SELECT …)` is an error in PostgreSQL.

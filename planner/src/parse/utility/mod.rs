@@ -2,6 +2,7 @@
 
 mod copy;
 mod create_as;
+mod create_like;
 mod cursors;
 mod identity;
 mod insert;
@@ -18,6 +19,7 @@ use sqlparser::{
 };
 
 pub(crate) use copy::{Copy, CopySource, RawCopyOptions};
+pub(crate) use create_like::{Copied, LikeTable};
 pub(crate) use identity::RawIdentityChange;
 pub(crate) use insert::InsertClauses;
 pub(crate) use sequences::{AlterSequence, CreateSequence, RawSequenceOptions};
@@ -84,6 +86,11 @@ pub(crate) enum Command {
         clauses: Box<InsertClauses>,
         statement: Box<ast::Statement>,
     },
+    /// CREATE TABLE with LIKE among its definitions, of which the statement holds the others.
+    CreateTableLike {
+        statement: Box<ast::CreateTable>,
+        likes: Vec<LikeTable>,
+    },
     /// CREATE TABLE … AS with WITH [NO] DATA.
     CreateTableAs {
         statement: Box<ast::CreateTable>,
@@ -122,6 +129,9 @@ pub(super) fn command(tokens: &[TokenWithSpan], positions: &Positions<'_>) -> Sq
         return Ok(command);
     }
     if let Some(command) = create_as::read(tokens, positions)? {
+        return Ok(command);
+    }
+    if let Some(command) = create_like::read(tokens, positions)? {
         return Ok(command);
     }
     let statement = with_parser(tokens, positions, |parser| parser.parse_statement())?;
