@@ -7,7 +7,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Weak, atomic::Ordering},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -55,7 +55,7 @@ pub(crate) async fn sweep(node: Weak<Inner>) {
 }
 
 async fn sweep_replica(replica: &Replica, rest: Option<kv::Span>) -> Result<Option<kv::Span>, Failure> {
-    if replica.shared.intents.load(Ordering::SeqCst) == 0 {
+    if replica.shared.intents.is_empty() {
         return Ok(None);
     }
     let span = rest.unwrap_or_else(|| replica.range().span.unwrap_or_default());

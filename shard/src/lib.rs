@@ -15,6 +15,7 @@
 mod apply;
 mod fragment;
 mod housekeeping;
+mod intent_keys;
 mod local;
 mod locks;
 mod marks;

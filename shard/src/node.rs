@@ -195,7 +195,7 @@ impl Node {
     pub fn statistics(&self) -> NodeStatistics {
         let (locked_keys, lock_waiters) = self.inner.locks.counts();
         let replicas = self.inner.replicas.read();
-        let count = |replica: &Arc<Replica>| replica.shared.intents.load(std::sync::atomic::Ordering::Relaxed);
+        let count = |replica: &Arc<Replica>| replica.shared.intents.count();
         NodeStatistics {
             shards: replicas.len(),
             locked_keys,
@@ -290,7 +290,7 @@ fn describe(replica: &Replica) -> kv::ShardDescription {
         range: Some(replica.range()),
         state: "active".to_owned(),
         applied_index: replica.group.applied(),
-        intents: replica.shared.intents.load(std::sync::atomic::Ordering::Relaxed),
+        intents: replica.shared.intents.count(),
         row_locks: replica.shared.locks.counts().0 as u64,
         approximate_bytes: replica.engine().approximate_size(Cf::Data, &span),
     }

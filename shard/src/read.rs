@@ -1,6 +1,6 @@
 //! Serving reads: Get and Scan.
 
-use std::{collections::HashMap, sync::atomic::Ordering, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
 use prost::Message;
@@ -69,9 +69,7 @@ impl Replica {
     }
 
     async fn read_key(&self, key: &Bytes, ts: Timestamp, txn: TxnId) -> Result<kv::Version, Failure> {
-        if self.shared.intents.load(Ordering::SeqCst) > 0
-            && let Some(intent) = self.intent(key)?
-        {
+        if let Some(intent) = self.intent(key)? {
             if intent.txn == txn.0 {
                 return Ok(own_version(intent));
             }
@@ -89,6 +87,9 @@ impl Replica {
     }
 
     pub(crate) fn intent(&self, key: &[u8]) -> Result<Option<kv::Intent>, Failure> {
+        if !self.shared.intents.may_have(key) {
+            return Ok(None);
+        }
         let stored = self.engine().get(Cf::Intents, key).map_err(|error| read_failure(&error))?;
         stored.map(|bytes| decode_intent(&bytes)).transpose()
     }
@@ -171,7 +172,7 @@ impl Replica {
         self.shared.marks.raise_read_ts(ts);
         self.wait_for_span(span, ts).await;
         let mut overlay = Vec::new();
-        if self.shared.intents.load(Ordering::SeqCst) == 0 {
+        if self.shared.intents.is_empty() {
             return Ok(overlay);
         }
         let mut known: HashMap<u64, Met> = HashMap::new();
@@ -219,6 +220,33 @@ impl Replica {
 
     /// The intents in a span that matter, as many as one look takes up, and the span that is left to look at.
     pub(crate) fn intents_in(
+        &self,
+        span: &kv::Span,
+        matters: impl Fn(&kv::Intent) -> bool,
+    ) -> Result<(Vec<FoundIntent>, Option<kv::Span>), Failure> {
+        match self.shared.intents.first_in(span, INTENTS_MAX + 1) {
+            Some(keys) => self.intents_of(keys, span, matters),
+            None => self.stored_intents(span, matters),
+        }
+    }
+
+    fn intents_of(
+        &self,
+        mut keys: Vec<Bytes>,
+        span: &kv::Span,
+        matters: impl Fn(&kv::Intent) -> bool,
+    ) -> Result<(Vec<FoundIntent>, Option<kv::Span>), Failure> {
+        let next = if keys.len() > INTENTS_MAX { keys.pop() } else { None };
+        let mut found = Vec::new();
+        for key in keys {
+            if let Some(intent) = self.intent(&key)?.filter(&matters) {
+                found.push((key, intent));
+            }
+        }
+        Ok((found, next.map(|start| kv::Span { start, end: span.end.clone() })))
+    }
+
+    fn stored_intents(
         &self,
         span: &kv::Span,
         matters: impl Fn(&kv::Intent) -> bool,

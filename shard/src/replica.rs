@@ -1,9 +1,6 @@
 //! One shard as its leader serves it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, atomic::AtomicU64};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -19,7 +16,8 @@ use sharddb_storage as storage;
 use storage::Engine;
 
 use crate::{
-    apply::{Machine, Shared, count_intents, read_fences, read_swept},
+    apply::{Machine, Shared, load_intents, read_fences, read_swept},
+    intent_keys::IntentKeys,
     locks::LockTable,
     marks::Marks,
     node::{Environment, OpenError},
@@ -55,10 +53,9 @@ impl Replica {
             range: RwLock::new(range),
             marks: Marks::starting_at(read_floor),
             locks,
-            intents: AtomicU64::new(0),
+            intents: IntentKeys::default(),
         });
-        let intents = count_intents(&shared)?;
-        shared.intents.store(intents, Ordering::SeqCst);
+        load_intents(&shared)?;
         let machine = Arc::new(Machine::new(Arc::clone(&shared)));
         let group = environment.raft.start_group(raft::log::GroupId(shard.0), machine).await?;
         // Replayed commands raised nothing: no commit so far is above a timestamp taken now.

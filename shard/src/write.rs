@@ -1,9 +1,6 @@
 //! Serving locks, commits and prepares.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use proto::{
@@ -56,7 +53,7 @@ impl Replica {
     /// An intent of another transaction is a lock too: it outlives its leader's memory.
     async fn wait_for_intent(&self, txn: TxnId, key: &Bytes, wait: Wait) -> Result<(), Failure> {
         let deadline = wait.timeout.map(|limit| Instant::now() + limit);
-        while self.shared.intents.load(Ordering::SeqCst) > 0 {
+        loop {
             let changed = self.shared.marks.changed();
             let Some(intent) = self.intent(key)?.filter(|intent| intent.txn != txn.0) else { return Ok(()) };
             let owner = TxnId(intent.txn);
@@ -74,7 +71,6 @@ impl Replica {
             // Woken or not, the primary knows best.
             let _woken = timeout(PENDING_RECHECK, changed).await;
         }
-        Ok(())
     }
 
     /// Resolves intents of a transaction whose outcome is known. Keys that belong to another shard by now are left to
@@ -190,9 +186,7 @@ impl Replica {
             if self.shared.locks.protects(txn, key) {
                 continue;
             }
-            if self.shared.intents.load(Ordering::SeqCst) > 0
-                && let Some(intent) = self.intent(key)?
-            {
+            if let Some(intent) = self.intent(key)? {
                 if intent.txn == txn.0 {
                     continue;
                 }
@@ -212,7 +206,7 @@ impl Replica {
             if let Some(key) = self.shared.marks.foreign_in_span(txn, span) {
                 return Err(conflict(&key, "read"));
             }
-            if self.shared.intents.load(Ordering::SeqCst) > 0 {
+            if !self.shared.intents.is_empty() {
                 self.check_intents(txn, span, snapshot).await?;
             }
             let inner = Span::new(span.start.to_vec(), span.end.to_vec());

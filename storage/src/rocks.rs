@@ -37,6 +37,9 @@ const LAST: [u8; 8] = [0xff; 8];
 /// Bits a key of the bloom filters: one percent of needless reads.
 const BLOOM_BITS: f64 = 10.0;
 
+/// Entries among which deletions are counted: when half of them are deletions, the file is compacted.
+const DELETIONS_WINDOW: usize = 16 << 10;
+
 /// RocksDB behind the engine trait.
 pub struct RocksEngine {
     db: Arc<DB>,
@@ -125,6 +128,10 @@ fn family_options(cf: Cf, options: &RocksOptions, cache: &Cache) -> Options {
         table.set_whole_key_filtering(false);
         family.set_prefix_extractor(SliceTransform::create("key-without-version", without_version, Some(has_version)));
         family.set_memtable_prefix_bloom_ratio(0.1);
+    }
+    if cf == Cf::Intents {
+        // An intent lives for a moment and leaves a tombstone; files of tombstones are compacted early.
+        family.add_compact_on_deletion_collector_factory(DELETIONS_WINDOW, DELETIONS_WINDOW / 2, 0.5);
     }
     family.set_block_based_table_factory(&table);
     family

@@ -33,7 +33,7 @@ impl Run<'_> {
         let mut new = BTreeSet::new();
         for write in &command.writes {
             if self.read_intent(&write.key)?.is_none() && new.insert(write.key.clone()) {
-                self.intents += 1;
+                self.intents_added.push(write.key.clone());
             }
             let intent = kv::Intent {
                 txn: command.txn,
@@ -125,10 +125,13 @@ impl Run<'_> {
             self.put_version(key, ts, intent.value.as_deref());
         }
         self.batch().delete(Cf::Intents, &key[..]);
-        self.intents -= 1;
+        self.intents_removed.push(key.clone());
     }
 
     fn read_intent(&self, key: &[u8]) -> Result<Option<kv::Intent>, Fatal> {
+        if !self.shared.intents.may_have(key) {
+            return Ok(None);
+        }
         let stored = self.shared.engine.get(Cf::Intents, key).map_err(fatal)?;
         stored.map(|bytes| decode_intent(&bytes)).transpose()
     }

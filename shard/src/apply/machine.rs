@@ -1,9 +1,6 @@
 //! The state machine of one shard.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, atomic::AtomicU64};
 
 use ahash::AHashMap;
 use bytes::Bytes;
@@ -20,6 +17,7 @@ use sharddb_storage as storage;
 use storage::{Batch, Cf, Engine, Span};
 
 use crate::{
+    intent_keys::IntentKeys,
     local,
     locks::LockTable,
     marks::Marks,
@@ -34,8 +32,8 @@ pub(crate) struct Shared {
     pub(crate) range: RwLock<kv::Range>,
     pub(crate) marks: Marks,
     pub(crate) locks: Arc<LockTable>,
-    /// Intents in the range. Readers skip the intents while it is zero.
-    pub(crate) intents: AtomicU64,
+    /// Keys with intents in the range.
+    pub(crate) intents: IntentKeys,
     /// Oldest accepted layout version of tables that were altered.
     pub(crate) fences: RwLock<AHashMap<u32, u64>>,
     /// Milliseconds up to which records of aborted transactions were swept. Changed and asked by commands only.
@@ -53,8 +51,9 @@ pub(super) struct Run<'a> {
     batch: Batch,
     /// Once written: whose marks and locks go.
     effects: Vec<Effect>,
-    /// Change of the number of intents by the batch.
-    pub(super) intents: i64,
+    /// Keys that get their first intent by the batch, and keys whose intent it removes.
+    pub(super) intents_added: Vec<Bytes>,
+    pub(super) intents_removed: Vec<Bytes>,
 }
 
 /// What follows once a command's writes can be read.
@@ -86,7 +85,8 @@ impl Machine {
 
 impl<'a> Run<'a> {
     fn new(shared: &'a Shared) -> Self {
-        Self { shared, batch: Batch::default(), effects: Vec::new(), intents: 0 }
+        let (batch, effects, intents_added, intents_removed) = Default::default();
+        Self { shared, batch, effects, intents_added, intents_removed }
     }
 
     /// The batch to add to.
@@ -96,16 +96,14 @@ impl<'a> Run<'a> {
 
     /// Writes what there is, so that it can be read.
     pub(super) fn settle(&mut self) -> Result<(), Fatal> {
+        if !self.intents_added.is_empty() {
+            self.shared.intents.add(std::mem::take(&mut self.intents_added));
+        }
         if !self.batch.is_empty() {
             self.shared.engine.write(&std::mem::take(&mut self.batch)).map_err(fatal)?;
         }
-        let counter = &self.shared.intents;
-        let change = std::mem::take(&mut self.intents);
-        if change >= 0 {
-            counter.fetch_add(change.unsigned_abs(), Ordering::SeqCst);
-        } else {
-            let before = counter.fetch_sub(change.unsigned_abs(), Ordering::SeqCst);
-            assert!(before >= change.unsigned_abs(), "intents are counted");
+        if !self.intents_removed.is_empty() {
+            self.shared.intents.remove(&std::mem::take(&mut self.intents_removed));
         }
         for effect in self.effects.drain(..) {
             match effect {

@@ -15,5 +15,5 @@ mod range;
 mod records;
 
 pub(crate) use machine::{Machine, Shared};
-pub(crate) use range::{count_intents, read_fences, read_swept};
+pub(crate) use range::{load_intents, read_fences, read_swept};
 pub(crate) use records::is_swept;

@@ -1,6 +1,6 @@
 //! Commands and snapshots that concern a shard's whole range.
 
-use std::sync::atomic::Ordering;
+use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 use ahash::AHashMap;
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use sharddb_storage as storage;
 use storage::{Batch, Cf, Engine, Span};
 
 use super::machine::{Run, Shared, done, failed, fatal};
-use crate::local;
+use crate::{intent_keys::KEYS_MAX, local};
 
 impl Run<'_> {
     /// Cuts the range. The shards of a volume share one key space, so no data moves: the descriptors change, and the node
@@ -44,8 +44,7 @@ impl Run<'_> {
         self.batch().put(Cf::Local, descriptor, own.encode_to_vec());
         *self.shared.range.write() = own;
         self.settle()?;
-        let remaining = count_intents(self.shared)?;
-        self.shared.intents.store(remaining, Ordering::SeqCst);
+        load_intents(self.shared)?;
         Ok(done())
     }
 
@@ -64,8 +63,7 @@ impl Run<'_> {
         self.batch().delete_range(Cf::Data, span.clone());
         self.batch().delete_range(Cf::Intents, span);
         self.settle()?;
-        let remaining = count_intents(self.shared)?;
-        self.shared.intents.store(remaining, Ordering::SeqCst);
+        load_intents(self.shared)?;
         Ok(done())
     }
 }
@@ -81,16 +79,20 @@ fn bad_split(split: &kv::Split, span: &kv::Span) -> Option<&'static str> {
     None
 }
 
-/// Intents in a shard's range.
-pub(crate) fn count_intents(shared: &Shared) -> Result<u64, Fatal> {
+/// Reads which keys of a shard's range have intents.
+pub(crate) fn load_intents(shared: &Shared) -> Result<(), Fatal> {
     let mut cursor = shared.engine.cursor(Cf::Intents, &shared.span()).map_err(fatal)?;
-    let mut count = 0;
+    let (mut count, mut keys) = (0, BTreeSet::new());
     let mut more = cursor.first().map_err(fatal)?;
     while more {
         count += 1;
+        if keys.len() <= KEYS_MAX {
+            keys.insert(Bytes::copy_from_slice(cursor.key()));
+        }
         more = cursor.next().map_err(fatal)?;
     }
-    Ok(count)
+    shared.intents.reset(count, keys);
+    Ok(())
 }
 
 /// What a snapshot carries: the range, and every entry of the shard by column family.
@@ -147,7 +149,7 @@ pub(super) fn restore_contents(shared: &Shared, mut snapshot: Bytes, position: B
     batch.put(Cf::Local, local::descriptor(shared.shard), range.encode_to_vec());
     batch.put(Cf::Local, local::position(shared.shard), position);
     shared.engine.write(&batch).map_err(fatal)?;
-    shared.intents.store(count_intents(shared)?, Ordering::SeqCst);
+    load_intents(shared)?;
     *shared.fences.write() = read_fences(shared.engine.as_ref(), shared.shard)?;
     shared.swept_ms.store(read_swept(shared.engine.as_ref(), shared.shard)?, Ordering::SeqCst);
     Ok(())
