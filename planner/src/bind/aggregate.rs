@@ -160,6 +160,7 @@ impl Binder<'_> {
         scope: &Scope<'_>,
         mut grouping: Grouping,
         aggregates: Vec<AggregateCall>,
+        direct: Vec<Expr>,
         grouping_calls: Vec<Vec<Expr>>,
         having: Option<Expr>,
         exprs: &mut [Expr],
@@ -175,6 +176,15 @@ impl Binder<'_> {
             .map(|args| grouping_positions(args, &grouping.exprs))
             .collect::<SqlResult<Vec<_>>>()?;
         let step = Step { groups: &grouping.exprs, aggregates: aggregates.len(), scope };
+        for mut expr in direct {
+            if grouping.sets.len() > 1 {
+                return Err(SqlError::unsupported("direct arguments over columns with several grouping sets"));
+            }
+            step.rewrite(&mut expr).map_err(|error| {
+                let detail = "Direct arguments of an ordered-set aggregate must use only grouped columns.";
+                error.with_detail(detail)
+            })?;
+        }
         let mut having = having;
         for expr in exprs.iter_mut().chain(&mut having) {
             step.rewrite(expr)?;

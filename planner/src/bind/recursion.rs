@@ -125,7 +125,7 @@ impl Walk<'_> {
                 return Ok(());
             }
             for cte in &with.cte_tables {
-                self.query(&cte.query, if place == Place::Allowed { Place::Subquery } else { place })?;
+                self.query(&cte.query, place)?;
             }
         }
         self.set_expr(&query.body, place)

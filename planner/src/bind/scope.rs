@@ -104,6 +104,8 @@ impl Clause {
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     pub(super) aggregates: Vec<AggregateCall>,
+    /// Direct arguments of ordered-set aggregates that read columns.
+    pub(super) direct: Vec<Expr>,
     /// Arguments of GROUPING calls.
     pub(super) groupings: Vec<Vec<Expr>>,
     pub(super) windows: Vec<WindowCall>,

@@ -79,6 +79,7 @@ impl Binder<'_> {
                 &scope,
                 grouping,
                 calls.aggregates,
+                calls.direct,
                 calls.groupings,
                 having,
                 &mut exprs,

@@ -344,17 +344,6 @@ impl Binder<'_> {
             })
             .collect::<SqlResult<Vec<_>>>()?;
         // Subqueries of the argument read columns of this query as outer ones of theirs.
-        let outer_only = |expr: &Expr| {
-            visit::any(expr, &|node, at| matches!(node, Expr::Outer { depth, .. } if *depth > at))
-                && !visit::any(expr, &|node, at| match node {
-                    Expr::Column { .. } => at == 0,
-                    Expr::Outer { depth, .. } => *depth == at,
-                    _ => false,
-                })
-        };
-        if !exprs.is_empty() && exprs.iter().any(outer_only) {
-            return Err(SqlError::unsupported("aggregates over columns of an outer query"));
-        }
         let filter = filter.map(|filter| self.boolean(filter, "FILTER", scope)).transpose()?;
         let order_by = args
             .order_by
@@ -365,6 +354,8 @@ impl Binder<'_> {
                 self.sort_key(expr, &item.options)
             })
             .collect::<SqlResult<Vec<_>>>()?;
+        let parts = exprs.iter().chain(&filter).chain(order_by.iter().map(|key| &key.expr));
+        refuse_outer_level(parts)?;
         let foreign = |key: &crate::plan::SortKey| !exprs.iter().any(|arg| same::same(arg, &key.expr));
         if args.distinct && order_by.iter().any(foreign) {
             let message = "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list";
@@ -529,6 +520,23 @@ fn arguments(call: &ast::Function) -> SqlResult<Arguments<'_>> {
         }
     }
     Ok(found)
+}
+
+/// An aggregate belongs to the query whose columns it reads: one that reads columns of an outer query only is that one's.
+pub(super) fn refuse_outer_level<'e>(parts: impl Iterator<Item = &'e Expr>) -> SqlResult<()> {
+    let (mut outer, mut own) = (false, false);
+    for part in parts {
+        outer |= visit::any(part, &|node, depth| matches!(node, Expr::Outer { depth: level, .. } if *level > depth));
+        own |= visit::any(part, &|node, depth| match node {
+            Expr::Column { .. } => depth == 0,
+            Expr::Outer { depth: level, .. } => depth > 0 && *level == depth,
+            _ => false,
+        });
+    }
+    if outer && !own {
+        return Err(SqlError::unsupported("aggregates over columns of an outer query"));
+    }
+    Ok(())
 }
 
 /// For what only aggregates take.

@@ -9,7 +9,10 @@ use sharddb_proto as proto;
 use sharddb_schema as schema;
 use sqlparser::ast;
 
-use super::super::{Binder, scope::Scope};
+use super::{
+    super::{Binder, scope::Scope, visit},
+    call::refuse_outer_level,
+};
 use crate::plan::{AggregateCall, Expr, SortKey};
 
 /// Whether a name stands for an aggregate that needs WITHIN GROUP.
@@ -42,6 +45,9 @@ impl Binder<'_> {
             let filter = filter.map(|filter| binder.boolean(filter, "FILTER", scope)).transpose()?;
             Ok((direct, keys, filter))
         })?;
+        let reads = |expr: &&Expr| visit::any(expr, &|node, depth| depth == 0 && matches!(node, Expr::Column { .. }));
+        scope.calls.borrow_mut().direct.extend(direct.iter().filter(reads).cloned());
+        refuse_outer_level(keys.iter().map(|(key, _)| key).chain(&filter))?;
         if is_hypothetical(name) {
             return self.hypothetical(name, direct, keys, filter, scope);
         }
