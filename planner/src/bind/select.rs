@@ -71,6 +71,7 @@ impl Binder<'_> {
             items.iter_mut().map(|item| std::mem::replace(&mut item.expr, Expr::Default)).collect();
         let mut windows = calls.windows;
         let mut sets = calls.sets;
+        refuse_late_sets(&exprs, &sets, &distinct, &keys)?;
         let mut width = scope.width;
         if grouped {
             let grouping = group.unwrap_or_default();
@@ -350,6 +351,30 @@ impl Binder<'_> {
             }
         }
     }
+}
+
+/// DISTINCT ON comes before set-returning functions that neither it nor ORDER BY looks at; here they come first.
+fn refuse_late_sets(
+    exprs: &[Expr],
+    sets: &[(String, Vec<Expr>, Field)],
+    distinct: &Distinct,
+    keys: &[SortKey],
+) -> SqlResult<()> {
+    let Distinct::On(positions) = distinct else { return Ok(()) };
+    let of_set = |position: usize| {
+        visit::any(&exprs[position], &|node, depth| {
+            depth == 0
+                && matches!(node, Expr::Column { index, .. } if CallKind::of(*index).is_some_and(|(kind, _)| kind == CallKind::Set))
+        })
+    };
+    let sorted = keys.iter().filter_map(|key| match key.expr {
+        Expr::Column { index, .. } => Some(index),
+        _ => None,
+    });
+    if sets.is_empty() || positions.iter().copied().chain(sorted).any(of_set) {
+        return Ok(());
+    }
+    Err(SqlError::unsupported("set-returning functions beside DISTINCT ON"))
 }
 
 /// The row of `(row).*`.
