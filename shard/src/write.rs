@@ -119,7 +119,7 @@ impl Replica {
         let floor = self.fresh().max(Timestamp(commit.min_commit_ts));
         let commit_ts = self.shared.marks.enter(txn, commit.writes.iter().map(|write| &write.key), floor);
         let marked = Marked { replica: self, txn, writes: &commit.writes, armed: true };
-        self.check_writes(txn, &commit.writes, &commit.locked)?;
+        self.check_writes(txn, &commit.writes, &commit.locked).await?;
         self.check_spans(txn, &commit.read_spans, Timestamp(commit.snapshot_ts)).await?;
         let command = kv::CommitCommand {
             txn: txn.0,
@@ -142,7 +142,7 @@ impl Replica {
         let txn = TxnId(header.txn);
         let prepare_ts = self.shared.marks.enter(txn, prepare.writes.iter().map(|write| &write.key), self.fresh());
         let marked = Marked { replica: self, txn, writes: &prepare.writes, armed: true };
-        self.check_writes(txn, &prepare.writes, &prepare.locked)?;
+        self.check_writes(txn, &prepare.writes, &prepare.locked).await?;
         let command = kv::IntentCommand {
             txn: txn.0,
             primary: prepare.primary,
@@ -179,7 +179,7 @@ impl Replica {
 
     /// Every write must still be protected by its lock; a lock that a new leader does not know is made up for by the
     /// version the writer saw when it was granted.
-    fn check_writes(&self, txn: TxnId, writes: &[kv::Write], locked: &[kv::LockedKey]) -> Result<(), Failure> {
+    async fn check_writes(&self, txn: TxnId, writes: &[kv::Write], locked: &[kv::LockedKey]) -> Result<(), Failure> {
         let writes = writes.iter().map(|write| (&write.key, write.locked_version));
         let locked = locked.iter().map(|locked| (&locked.key, locked.locked_version));
         for (key, version) in writes.chain(locked) {
@@ -190,7 +190,12 @@ impl Replica {
                 if intent.txn == txn.0 {
                     continue;
                 }
-                return Err(conflict(key, "intent"));
+                // One that is only still to be resolved keeps nobody out.
+                let status = self.environment.query(&intent, Timestamp::ZERO).await?;
+                if status.state() == txn_status::State::Pending {
+                    return Err(conflict(key, "intent"));
+                }
+                self.resolve_keys(TxnId(intent.txn), &status, vec![key.clone()]).await?;
             }
             let newest = mvcc::newest(self.engine(), key).map_err(|error| read_failure(&error))?;
             if newest.is_some_and(|newest| newest.commit_ts.0 > version) {

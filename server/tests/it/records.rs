@@ -1,6 +1,7 @@
 //! Transaction records that their coordinators left behind.
 
 use bytes::Bytes;
+use sharddb_kv::TxnOptions;
 use sharddb_proto::{
     Timestamp, after_prefix,
     kv::{self, failure, request, response, txn_status},
@@ -72,19 +73,34 @@ fn is_aborted(body: &response::Body) -> bool {
     matches!(body, response::Body::Failure(kv::Failure { kind: Some(failure::Kind::Aborted(_)) }))
 }
 
+/// Commits `new` at `a`, `d` and `h` and leaves the intents.
+async fn commit_unresolved(fixture: &Fixture, txn: u64, begun: Timestamp) {
+    for at in ["a", "d", "h"] {
+        let answer = prepare(fixture, txn, &key("a"), &key(at), begun).await;
+        assert!(matches!(answer, response::Body::Prepare(_)), "{answer:?}");
+    }
+    let commit_ts = now(fixture).await.0;
+    let spans = ["a", "d", "h"].map(|at| kv::Span { start: key(at), end: after_prefix(&key(at)) });
+    let decide = kv::Decide { primary: key("a"), commit: true, commit_ts, intent_spans: spans.to_vec() };
+    send(fixture, txn, &key("a"), request::Body::Decide(decide)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_intent_that_is_only_to_be_resolved_keeps_no_writer_out() {
+    let fixture = Fixture::sharded().await;
+    commit_unresolved(&fixture, 7, now(&fixture).await).await;
+    let mut txn = fixture.client().begin(TxnOptions::default());
+    txn.put_guarded(key("d"), Bytes::from_static(b"newer"));
+    txn.put_guarded(key("h"), Bytes::from_static(b"newer"));
+    txn.commit().await.expect("the transaction before is committed");
+    assert_eq!(all(fixture.client()).await, pairs(&[("a", "new"), ("d", "newer"), ("h", "newer")]));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_without_its_coordinator_is_finished_and_its_record_goes() {
     let fixture = Fixture::sharded().await;
     let begun = now(&fixture).await;
-    for at in ["a", "d", "h"] {
-        let answer = prepare(&fixture, 7, &key("a"), &key(at), begun).await;
-        assert!(matches!(answer, response::Body::Prepare(_)), "{answer:?}");
-    }
-    let commit_ts = now(&fixture).await.0;
-    let spans = ["a", "d", "h"].map(|at| kv::Span { start: key(at), end: after_prefix(&key(at)) });
-    let decide = kv::Decide { primary: key("a"), commit: true, commit_ts, intent_spans: spans.to_vec() };
-    send(&fixture, 7, &key("a"), request::Body::Decide(decide)).await;
-
+    commit_unresolved(&fixture, 7, begun).await;
     fixture.client().collect_garbage(begun).await.expect("garbage is collected");
     assert_eq!(records(&fixture), 1, "it may still be wanted");
     let fixture = fixture.restart().await;
