@@ -2,7 +2,7 @@
 
 use sharddb_executor::{Engine, EngineOptions};
 use sharddb_frontend::{AuthMode, Options, Server};
-use sharddb_storage::{Cf, Engine as _};
+use sharddb_storage::Cf;
 use tokio_postgres::{Client, NoTls};
 
 use crate::transactions::Fixture;
