@@ -26,6 +26,17 @@ pub enum Error {
     /// The group stopped; what was asked was not a proposal.
     #[error("the Raft group has stopped: {0}")]
     Stopped(String),
+    /// The members were not changed.
+    #[error("the members of the Raft group were not changed: {0}")]
+    Membership(String),
+    /// The lead was not handed over.
+    #[error("node {to} did not take over the Raft group: {reason}")]
+    Transfer {
+        /// The node that was to lead.
+        to: u64,
+        /// Why it does not.
+        reason: &'static str,
+    },
     /// There is a group of this id already.
     #[error("group {0} exists")]
     Exists(u64),
@@ -39,6 +50,7 @@ impl Error {
             Self::TooLarge { .. } => "54000",
             Self::Log(error) | Self::Unknown(error) => error.sqlstate(),
             Self::Stopped(_) => "58000",
+            Self::Membership(_) | Self::Transfer { .. } => "55000",
             Self::Exists(_) => "XX000",
         }
     }

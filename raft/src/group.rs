@@ -15,7 +15,10 @@ use openraft::{
     errors::{ClientWriteError, LinearizableReadError, RaftError},
     metrics::{RaftServerMetrics, WaitError},
 };
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 use crate::{
     error::{Error, stopped},
@@ -45,6 +48,18 @@ struct Inner {
     machine: Driver,
     log: Arc<SharedLog>,
     standing: Arc<Standing>,
+    leadership: watch::Receiver<Leadership>,
+}
+
+/// Who leads a group, as one of its replicas knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leadership {
+    /// The term.
+    pub term: u64,
+    /// The node that leads in it, if known.
+    pub leader: Option<u64>,
+    /// Whether this replica leads in it and has applied everything that was committed in terms before.
+    pub ready: bool,
 }
 
 /// Who leads, as far as this replica knows. Read without locks on every request.
@@ -69,8 +84,14 @@ impl Standing {
 impl Group {
     pub(crate) fn new(id: GroupId, raft: Raft<Types, Driver>, machine: Driver, log: Arc<SharedLog>) -> Self {
         let standing = Arc::<Standing>::default();
-        tokio::spawn(watch(id, raft.clone(), Arc::clone(&log), Arc::clone(&standing)));
-        Self { inner: Arc::new(Inner { id, raft, machine, log, standing }) }
+        let (publish, leadership) = watch::channel(Leadership::default());
+        let watched = Watched { id, log: Arc::clone(&log), standing: Arc::clone(&standing), publish };
+        tokio::spawn(watched.follow(raft.clone(), machine.applied_term()));
+        Self { inner: Arc::new(Inner { id, raft, machine, log, standing, leadership }) }
+    }
+
+    pub(crate) fn raft(&self) -> &Raft<Types, Driver> {
+        &self.inner.raft
     }
 
     /// Its id.
@@ -86,6 +107,7 @@ impl Group {
         if let Some(failure) = self.inner.log.failure() {
             return Err(failure.into());
         }
+        self.check_lease()?;
         match self.inner.raft.client_write(Command(command)).await {
             Ok(written) => Ok(written.data),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
@@ -112,6 +134,36 @@ impl Group {
     /// The node that leads, as far as this replica knows.
     pub fn leader_node(&self) -> Option<u64> {
         Some(self.inner.standing.leader.load(Ordering::Acquire)).filter(|node| *node != 0)
+    }
+
+    /// The term in which this replica holds the lease now: until it lapses no other replica leads, and none can have become
+    /// leader since this one did.
+    pub fn lease(&self) -> Option<u64> {
+        self.is_leader().then(|| self.term())
+    }
+
+    /// Whether this replica holds the lease now.
+    pub fn has_lease(&self) -> bool {
+        self.lease().is_some()
+    }
+
+    pub(crate) fn check_lease(&self) -> Result<(), Error> {
+        if self.has_lease() { Ok(()) } else { Err(Error::NotLeader { leader: self.leader_node() }) }
+    }
+
+    /// Who leads and whether this replica is ready to: to look at and to wait for changes.
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.inner.leadership.clone()
+    }
+
+    /// Hands the lead to another voter, and returns once it has it. This replica stops serving at once; after an error it
+    /// leads on if it still can.
+    pub async fn transfer_leader(&self, to: u64) -> Result<(), Error> {
+        self.check_lease()?;
+        if self.leader_node() == Some(to) {
+            return Ok(());
+        }
+        Err(Error::Transfer { to, reason: "it does not vote" })
     }
 
     /// Returns once this replica still leads and has applied everything that was committed when the call began.
@@ -162,6 +214,13 @@ impl Group {
         self.inner.machine.applied_id().map_or(0, |id| id.index)
     }
 
+    /// Index up to which the log is known to be committed.
+    pub fn committed(&self) -> u64 {
+        let metrics = self.inner.raft.data_metrics();
+        let committed = metrics.borrow_watched().local_committed;
+        committed.map_or(0, |id| id.index).max(self.applied())
+    }
+
     /// Becomes the leader of a group whose only voter is this node, and applies everything committed before.
     pub(crate) async fn lead(&self, node: u64) -> Result<(), Error> {
         let raft = &self.inner.raft;
@@ -190,27 +249,48 @@ impl Group {
     }
 }
 
-/// Follows a group's leadership until it ends. A group that ends by itself, by a failure or a panic, stops the host: what it
-/// was asked to do is undecided, and a restart replays it.
-async fn watch(id: GroupId, raft: Raft<Types, Driver>, log: Arc<SharedLog>, standing: Arc<Standing>) {
-    let mut changes = raft.server_metrics();
-    let metrics = raft.metrics();
-    drop(raft);
-    loop {
-        standing.note(&changes.borrow_watched());
-        if changes.changed().await.is_err() {
-            break;
+/// What the task that follows a group's leadership needs.
+struct Watched {
+    id: GroupId,
+    log: Arc<SharedLog>,
+    standing: Arc<Standing>,
+    publish: watch::Sender<Leadership>,
+}
+
+impl Watched {
+    /// Follows a group's leadership until it ends. A group that ends by itself, by a failure or a panic, stops the host: what
+    /// it was asked to do is undecided, and a restart replays it.
+    async fn follow(self, raft: Raft<Types, Driver>, mut applied_term: watch::Receiver<u64>) {
+        let mut changes = raft.server_metrics();
+        let metrics = raft.metrics();
+        drop(raft);
+        loop {
+            self.note(&changes.borrow_watched(), *applied_term.borrow_and_update());
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { break },
+                changed = applied_term.changed() => if changed.is_err() { break },
+            }
         }
+        self.standing.leads.store(false, Ordering::Release);
+        self.publish.send_modify(|leadership| leadership.ready = false);
+        if self.standing.stopping.load(Ordering::Acquire) {
+            return;
+        }
+        let reason = match &metrics.borrow_watched().running_state {
+            Err(error) => error.to_string(),
+            Ok(()) => "it panicked".to_owned(),
+        };
+        self.log.fail(ended(self.id, &reason));
     }
-    standing.leads.store(false, Ordering::Release);
-    if standing.stopping.load(Ordering::Acquire) {
-        return;
+
+    /// An entry of the present term comes after every one of terms before: once one is applied, so are those.
+    fn note(&self, metrics: &RaftServerMetrics<Types>, applied_term: u64) {
+        self.standing.note(metrics);
+        let term = metrics.vote.leader_id.term;
+        let leads = self.standing.leads.load(Ordering::Acquire);
+        let now = Leadership { term, leader: metrics.current_leader, ready: leads && applied_term == term };
+        self.publish.send_if_modified(|known| std::mem::replace(known, now) != now);
     }
-    let reason = match &metrics.borrow_watched().running_state {
-        Err(error) => error.to_string(),
-        Ok(()) => "it panicked".to_owned(),
-    };
-    log.fail(ended(id, &reason));
 }
 
 /// The failure of a group that ended by itself, and not by a failure of the log or a state machine: a bug.

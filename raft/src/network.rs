@@ -19,13 +19,13 @@ use crate::{
 
 /// Makes connections that lead nowhere.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct NoPeers;
+pub(crate) struct NoNetwork;
 
 fn unreachable() -> Unreachable<Types> {
     Unreachable::new(&io::Error::new(io::ErrorKind::NotConnected, "this node knows no peers"))
 }
 
-impl RaftNetworkFactory<Types> for NoPeers {
+impl RaftNetworkFactory<Types> for NoNetwork {
     type Network = Self;
 
     async fn new_client(&mut self, _target: u64, _node: &EmptyNode) -> Self {
@@ -33,7 +33,7 @@ impl RaftNetworkFactory<Types> for NoPeers {
     }
 }
 
-impl RaftNetworkV2<Types> for NoPeers {
+impl RaftNetworkV2<Types> for NoNetwork {
     type SnapshotData = SnapshotSource;
 
     async fn append_entries(

@@ -11,6 +11,7 @@ use futures::{Stream, StreamExt};
 use openraft::{EntryPayload, RaftSnapshotBuilder, Snapshot, storage::RaftStateMachine};
 use parking_lot::Mutex;
 use sharddb_storage as storage;
+use tokio::sync::watch;
 
 use crate::{
     flush::FlushGate,
@@ -129,6 +130,8 @@ pub(crate) struct Driver {
     durable: Arc<Mutex<Option<SnapshotMeta>>>,
     flushes: Arc<FlushGate>,
     log: Arc<SharedLog>,
+    /// Term of the last applied entry.
+    applied_term: Arc<watch::Sender<u64>>,
 }
 
 impl Driver {
@@ -143,7 +146,18 @@ impl Driver {
         let applied = Applied { last, members, flushes: flushes.started() };
         let durable = Some(applied.meta()).filter(|_| anew && last.is_some());
         let (applied, durable) = (Arc::new(Mutex::new(applied)), Arc::new(Mutex::new(durable)));
-        Ok(Self { machine, applied, durable, flushes, log })
+        let applied_term = Arc::new(watch::Sender::new(last.map_or(0, |id| id.leader_id.term)));
+        Ok(Self { machine, applied, durable, flushes, log, applied_term })
+    }
+
+    /// Term of the last applied entry, to wait for changes.
+    pub(crate) fn applied_term(&self) -> watch::Receiver<u64> {
+        self.applied_term.subscribe()
+    }
+
+    fn note_term(&self, id: &EntryId) {
+        let term = id.leader_id.term;
+        self.applied_term.send_if_modified(|known| std::mem::replace(known, term) != term);
     }
 
     /// Id of the last applied entry.
@@ -177,6 +191,7 @@ impl Driver {
         assert_eq!(outcomes.len(), commands.len(), "every command has an outcome");
         let mut outcomes = outcomes.into_iter();
         *applied = Applied { last: Some(last.log_id), members, flushes: self.flushes.started() };
+        self.note_term(&last.log_id);
         let outcome = |entry: &Entry| match entry.payload {
             EntryPayload::Normal(_) => outcomes.next().expect("every command has an outcome"),
             EntryPayload::Blank | EntryPayload::Membership(_) => Bytes::new(),
@@ -214,6 +229,13 @@ impl Driver {
     }
 }
 
+/// Cuts entries after and before each change of the members, so that the position a command is applied with names the members
+/// at that command, on every replica the same.
+fn runs_of_one_membership(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
+    let changes = |entry: &Entry| matches!(entry.payload, EntryPayload::Membership(_));
+    entries.chunk_by(move |entry, next| !changes(entry) && !changes(next))
+}
+
 impl RaftStateMachine<Types> for Driver {
     type SnapshotData = SnapshotSource;
     type SnapshotBuilder = Self;
@@ -231,9 +253,12 @@ impl RaftStateMachine<Types> for Driver {
         while let Some(run) = runs.next().await {
             let (entries, responders): (Vec<Entry>, Vec<_>) =
                 run.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
-            for (outcome, responder) in self.apply_run(&entries)?.into_iter().zip(responders) {
-                if let Some(responder) = responder {
-                    responder.send(outcome);
+            let mut responders = responders.into_iter();
+            for run in runs_of_one_membership(&entries) {
+                for (outcome, responder) in self.apply_run(run)?.into_iter().zip(responders.by_ref()) {
+                    if let Some(responder) = responder {
+                        responder.send(outcome);
+                    }
                 }
             }
         }

@@ -108,6 +108,19 @@ pub(crate) fn encode_applied(id: Option<&EntryId>, members: &Members) -> Bytes {
     stored::Applied { log_id: id.map(encode_id), membership: Some(membership) }.encode_to_vec().into()
 }
 
+/// Where a group begins that is born by the state of another one: as if an entry had brought that state.
+pub(crate) fn birth() -> EntryId {
+    LogId { leader_id: LeaderId { term: 0, node_id: 0 }, index: 1 }
+}
+
+/// The position that a state machine stores for a group born by the state of its own group. `parent` is the position that
+/// `StateMachine::apply` got with the command: the new group has the members that the parent has at that command.
+pub fn birth_position(parent: Bytes) -> io::Result<Bytes> {
+    let (_, members) = decode_applied(Some(parent))?;
+    let members = Members::new(Some(birth()), members.membership().clone());
+    Ok(encode_applied(Some(&birth()), &members))
+}
+
 pub(crate) fn decode_applied(bytes: Option<Bytes>) -> io::Result<(Option<EntryId>, Members)> {
     let Some(bytes) = bytes else { return Ok((None, Members::default())) };
     let applied = stored::Applied::decode(bytes).map_err(invalid)?;

@@ -38,4 +38,5 @@ mod writer;
 
 pub use files::{Files, Medium, RealFiles};
 pub use record::GroupId;
+pub(crate) use shared::Done;
 pub use shared::{LogError, LogOptions, LogStatistics, SharedLog};

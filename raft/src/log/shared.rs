@@ -135,7 +135,7 @@ pub struct LogStatistics {
 }
 
 /// Called once with the outcome of a round.
-pub(super) type Done = Box<dyn FnOnce(Result<(), LogError>) + Send>;
+pub(crate) type Done = Box<dyn FnOnce(Result<(), LogError>) + Send>;
 
 /// One durable log for many groups. Shared as `Arc`; dropping the last one ends the writer thread.
 pub struct SharedLog {

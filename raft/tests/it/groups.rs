@@ -205,7 +205,7 @@ async fn a_removed_group_leaves_nothing_behind() {
     let removed = host.group(GroupId(1)).expect("it runs");
     host.remove_group(GroupId(1)).await.expect("the group is removed");
     assert!(host.group(GroupId(1)).is_none() && !removed.is_leader());
-    assert!(matches!(removed.propose(Bytes::from_static(b"y")).await, Err(Error::Unknown(_))));
+    assert!(matches!(removed.propose(Bytes::from_static(b"y")).await, Err(Error::NotLeader { .. })));
     assert_eq!(host.known_groups(), [GroupId(2)]);
     assert!(host.failure().is_none(), "removing a group is no failure");
     host.shutdown().await;

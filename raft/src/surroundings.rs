@@ -1,0 +1,55 @@
+//! What a host needs from outside: peers, a clock, randomness, a place for snapshots.
+
+use std::{path::PathBuf, sync::Arc};
+
+use tokio::time::Instant;
+
+use crate::transport::{NoPeers, Transport};
+
+/// A clock that only runs forward. Leases hang on it.
+///
+/// Clocks of different nodes need not agree on the time; their rates may differ by less than a tenth. It has to go on while
+/// the machine sleeps: a node that wakes up must not believe that its lease still holds.
+pub trait MonotonicClock: Send + Sync + 'static {
+    /// Nanoseconds since some moment.
+    fn now_ns(&self) -> u64;
+}
+
+/// Tokio's clock, which tests can pause. It need not go on while the machine sleeps.
+#[derive(Clone, Copy, Debug)]
+pub struct TokioClock {
+    started: Instant,
+}
+
+impl Default for TokioClock {
+    fn default() -> Self {
+        Self { started: Instant::now() }
+    }
+}
+
+impl MonotonicClock for TokioClock {
+    fn now_ns(&self) -> u64 {
+        self.started.elapsed().as_nanos() as u64
+    }
+}
+
+/// A host's surroundings.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The way to other nodes.
+    pub transport: Arc<dyn Transport>,
+    /// The clock of leases and promises.
+    pub clock: Arc<dyn MonotonicClock>,
+    /// Source of all random choices. A process must not start twice with the same one.
+    pub seed: u64,
+    /// Where snapshots lie while they are sent or received. Emptied when the host starts.
+    pub snapshots: PathBuf,
+}
+
+impl Surroundings {
+    /// Those of a node without peers.
+    pub fn alone() -> Self {
+        let clock = Arc::<TokioClock>::default();
+        Self { transport: Arc::new(NoPeers), clock, seed: 0, snapshots: PathBuf::new() }
+    }
+}
