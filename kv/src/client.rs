@@ -128,12 +128,19 @@ impl Client {
     /// Sends one request to a route's shard. Failures that a new range map may mend are `Stale`.
     pub(crate) async fn send(&self, route: &Route, txn: TxnId, body: request::Body) -> Result<Routed<response::Body>> {
         let header = kv::Header { shard: route.shard.0, epoch: route.epoch.0, txn: txn.0, guards: Vec::new() };
+        let repeatable = is_read(&body);
         let request = kv::Request { header: Some(header), body: Some(body) };
         let answer = self.inner.transport.call(route.node, request).await;
         match answer.body {
             Some(response::Body::Failure(kv::Failure { kind: Some(kind) })) => match kind {
-                failure::Kind::StaleEpoch(_) | failure::Kind::NotLeader(_) | failure::Kind::UnknownShard(_) => {
+                failure::Kind::StaleEpoch(_)
+                | failure::Kind::NotLeader(_)
+                | failure::Kind::UnknownShard(_)
+                | failure::Kind::Unreachable(_) => {
                     Ok(Routed::Stale(format!("{} at {}: {kind:?}", route.shard, route.node)))
+                }
+                failure::Kind::Ambiguous(reason) if repeatable => {
+                    Ok(Routed::Stale(format!("{} at {}: {reason}", route.shard, route.node)))
                 }
                 kind => Err(Error::from_failure(kind)),
             },
@@ -153,6 +160,12 @@ impl Client {
         *attempt += 1;
         self.refresh_ranges().await
     }
+}
+
+/// Whether a request may be sent again although it may have been carried out.
+fn is_read(body: &request::Body) -> bool {
+    use request::Body;
+    matches!(body, Body::Get(_) | Body::Scan(_) | Body::Validate(_) | Body::QueryTxn(_) | Body::Describe(_))
 }
 
 pub(crate) fn unexpected(request: &str) -> Error {

@@ -125,6 +125,8 @@ impl Error {
                 message: unknown.message,
             },
             Kind::Internal(message) => Self::Internal(message),
+            Kind::Unreachable(reason) => Self::Unavailable { reason },
+            Kind::Ambiguous(message) => Self::Unknown { state: SqlState::StatementCompletionUnknown, message },
             Kind::StaleEpoch(_) | Kind::NotLeader(_) | Kind::UnknownShard(_) => {
                 Self::Unavailable { reason: "the range moved".to_owned() }
             }

@@ -13,7 +13,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Carries a request to a node and brings its answer.
 ///
-/// A transport failure is answered as `Failure::internal`: the request may or may not have had its effect.
+/// A request that surely was not carried out is answered by `Failure::unreachable`, one that may have been although no
+/// answer came by `Failure::ambiguous`.
 /// Dropping the future gives up waiting; lock waits end at the shard, commits that were proposed go on.
 pub trait Transport: Send + Sync {
     /// Sends one request to `node`.

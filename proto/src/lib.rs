@@ -34,3 +34,9 @@ pub mod raft {
     #![allow(missing_docs)]
     include!(concat!(env!("OUT_DIR"), "/sharddb.raft.rs"));
 }
+
+/// What nodes send each other beside the messages above.
+pub mod rpc {
+    #![allow(missing_docs)]
+    include!(concat!(env!("OUT_DIR"), "/sharddb.rpc.rs"));
+}

@@ -222,7 +222,15 @@ impl PartitionReader {
     async fn refused(&mut self, kind: wire::failure::Kind) -> SqlResult<()> {
         use wire::failure::Kind;
         let Some(running) = self.running.take() else { return Ok(()) };
-        let stale = matches!(kind, Kind::StaleEpoch(_) | Kind::NotLeader(_) | Kind::UnknownShard(_));
+        let stale = matches!(
+            kind,
+            // A fragment only reads, so it does not matter whether it ran.
+            Kind::StaleEpoch(_)
+                | Kind::NotLeader(_)
+                | Kind::UnknownShard(_)
+                | Kind::Unreachable(_)
+                | Kind::Ambiguous(_)
+        );
         if !stale || running.started || self.attempts >= ROUTE_ATTEMPTS_MAX {
             return Err(refusal(kind));
         }
@@ -248,6 +256,7 @@ fn refusal(kind: wire::failure::Kind) -> SqlError {
         }
         Kind::Internal(message) => SqlError::internal(message),
         Kind::StaleSchema(_) => kv::Error::StaleSchema { table: 0 }.into(),
+        Kind::Unreachable(reason) | Kind::Ambiguous(reason) => SqlError::new(SqlState::ConnectionFailure, reason),
         _ => SqlError::new(SqlState::ConnectionFailure, "no shard is available for the request: the range moved"),
     }
 }
