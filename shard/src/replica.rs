@@ -134,7 +134,10 @@ fn refusal(error: &raft::Error) -> Failure {
         }
         raft::Error::TooLarge { .. } | raft::Error::Log(_) => Failure::Refused(reason()),
         raft::Error::Unknown(_) => Failure::Unknown(reason()),
-        raft::Error::Stopped(_) | raft::Error::Exists(_) => Failure::Internal(error.to_string()),
+        raft::Error::Stopped(_)
+        | raft::Error::Exists(_)
+        | raft::Error::Membership(_)
+        | raft::Error::Transfer { .. } => Failure::Internal(error.to_string()),
     }
 }
 
