@@ -1,12 +1,12 @@
 //! The meta group's state and how commands change it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
 use prost::Message;
 use proto::meta::{Command, PutRanges, RangeDescriptor, Snapshot, command};
-use raft::{Committed, Fatal, StateMachine};
+use raft::{Capture, Committed, Fatal, StateMachine};
 use sharddb_proto as proto;
 use sharddb_raft as raft;
 use sharddb_storage as storage;
@@ -15,6 +15,8 @@ use storage::{Batch, Cf, Engine};
 /// Keys of `Cf::Local`; part of the format.
 const STATE: &[u8] = b"m/state";
 const POSITION: &[u8] = b"m/position";
+/// The file of a snapshot.
+const SNAPSHOT: &str = "meta";
 
 /// Object ids below this belong to built-in objects.
 pub(crate) const FIRST_OBJECT_ID: u64 = 16_384;
@@ -74,12 +76,16 @@ impl StateMachine for Machine {
         self.engine.flush().map_err(fatal)
     }
 
-    fn snapshot(&self) -> Result<Bytes, Fatal> {
-        Ok(self.state.read().encode_to_vec().into())
+    fn snapshot(&self) -> Result<Capture, Fatal> {
+        let state = self.state.read().encode_to_vec();
+        Ok(Box::new(move |directory| {
+            std::fs::write(directory.join(SNAPSHOT), state).map_err(|error| Fatal::files(&error))
+        }))
     }
 
-    fn restore(&self, snapshot: Bytes, position: Bytes) -> Result<(), Fatal> {
-        let state = Snapshot::decode(snapshot)
+    fn restore(&self, directory: &Path, position: Bytes) -> Result<(), Fatal> {
+        let snapshot = std::fs::read(directory.join(SNAPSHOT)).map_err(|error| Fatal::files(&error))?;
+        let state = Snapshot::decode(&snapshot[..])
             .map_err(|error| Fatal::damaged(format!("a meta snapshot is damaged: {error}")))?;
         self.store(&state, position)?;
         *self.state.write() = state;

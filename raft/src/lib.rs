@@ -23,7 +23,7 @@ pub use error::Error;
 pub use group::{Group, Leadership, PROPOSAL_BYTES_MAX};
 pub use host::RaftHost;
 pub use members::{Members, Progress};
-pub use state_machine::{Committed, Fatal, StateMachine};
+pub use state_machine::{Capture, Committed, Fatal, StateMachine};
 pub use surroundings::{MonotonicClock, Surroundings, TokioClock};
 pub use transport::{NoPeers, SNAPSHOT_CHUNK_BYTES, Transport, TransportError};
 pub use types::birth_position;

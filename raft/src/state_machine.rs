@@ -3,6 +3,7 @@
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     sync::Arc,
 };
 
@@ -16,7 +17,7 @@ use tokio::sync::watch;
 use crate::{
     flush::FlushGate,
     log::{LogError, SharedLog},
-    types::{Command, Entry, EntryId, Members, SnapshotMeta, Types, decode_applied, encode_applied},
+    types::{Command, Entry, EntryId, Members, SnapshotMeta, Types, decode_applied, encode_applied, invalid},
 };
 
 /// Entries applied in one batch. More would only delay the first of them.
@@ -43,6 +44,12 @@ impl Fatal {
     /// What is stored makes no sense.
     pub fn damaged(reason: impl ToString) -> Self {
         Self { reason: reason.to_string(), sqlstate: "XX001" }
+    }
+
+    /// Files of a snapshot could not be written or read.
+    pub fn files(error: &io::Error) -> Self {
+        let sqlstate = if error.kind() == io::ErrorKind::StorageFull { "53100" } else { "58030" };
+        Self { reason: error.to_string(), sqlstate }
     }
 
     /// A panic: a bug, and the state is whatever it was in the middle of.
@@ -77,32 +84,26 @@ pub trait StateMachine: Send + Sync + 'static {
     /// Makes everything applied so far durable, so that the log before it may go.
     fn flush(&self) -> Result<(), Fatal>;
 
-    /// The whole state, for a replica that is too far behind for the log.
-    fn snapshot(&self) -> Result<Bytes, Fatal>;
+    /// Captures the whole state of this moment, for a replica that is too far behind for the log. Nothing is applied
+    /// meanwhile, so it has to be quick; writing the files comes later.
+    fn snapshot(&self) -> Result<Capture, Fatal>;
 
-    /// Replaces the state by a snapshot taken elsewhere.
-    fn restore(&self, snapshot: Bytes, position: Bytes) -> Result<(), Fatal>;
+    /// Replaces the state by the files that a capture wrote elsewhere, and sets the position. A crash may leave it half done:
+    /// then it is called again, with the same files, before anything else.
+    fn restore(&self, directory: &Path, position: Bytes) -> Result<(), Fatal>;
 }
+
+/// A captured state: writes it as files, without folders, into an empty directory. May take long.
+pub type Capture = Box<dyn FnOnce(&Path) -> Result<(), Fatal> + Send>;
 
 /// A snapshot on its way.
 #[derive(Clone)]
 pub(crate) enum SnapshotSource {
-    /// The state of a machine here: made only when its bytes are asked for, since most are never sent.
-    Machine(Driver),
-    /// Bytes that came from elsewhere.
+    /// The state of a machine here: captured only when it is sent, since most never are.
+    Machine(#[allow(dead_code, reason = "asked where snapshots are sent to other nodes")] Driver),
+    /// Files that came from elsewhere, complete and checked.
     #[allow(dead_code, reason = "made where snapshots arrive from other nodes")]
-    Bytes(Bytes),
-}
-
-impl SnapshotSource {
-    /// The bytes and the position they belong to. That of a machine here may be later than the one it was announced with:
-    /// it has gone on since.
-    pub(crate) fn make(&self, announced: &SnapshotMeta) -> io::Result<(SnapshotMeta, Bytes)> {
-        match self {
-            Self::Machine(driver) => driver.encode_state(),
-            Self::Bytes(bytes) => Ok((announced.clone(), bytes.clone())),
-        }
-    }
+    Files(Arc<Path>),
 }
 
 /// Where a machine is.
@@ -199,13 +200,6 @@ impl Driver {
         Ok(entries.iter().map(outcome).collect())
     }
 
-    /// The state and where it is.
-    fn encode_state(&self) -> io::Result<(SnapshotMeta, Bytes)> {
-        let applied = self.applied.lock();
-        let bytes = self.machine.snapshot().map_err(io::Error::other)?;
-        Ok((applied.meta(), bytes))
-    }
-
     /// Makes everything up to the answered position durable.
     async fn flush(&self) -> io::Result<SnapshotMeta> {
         let Applied { last, members, flushes } = self.applied.lock().clone();
@@ -270,13 +264,15 @@ impl RaftStateMachine<Types> for Driver {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotSource) -> Result<(), io::Error> {
-        let (meta, bytes) = snapshot.make(meta)?;
+        let SnapshotSource::Files(directory) = snapshot else {
+            return Err(invalid("a snapshot of this replica came back to it"));
+        };
         let position = encode_applied(meta.last_log_id.as_ref(), &meta.last_membership);
         {
             let mut applied = self.applied.lock();
-            self.machine.restore(bytes, position).map_err(|fatal| self.stop_host(&fatal))?;
-            let flushes = self.flushes.started();
-            *applied = Applied { last: meta.last_log_id, members: meta.last_membership, flushes };
+            self.machine.restore(&directory, position).map_err(|fatal| self.stop_host(&fatal))?;
+            let (last, members) = (meta.last_log_id, meta.last_membership.clone());
+            *applied = Applied { last, members, flushes: self.flushes.started() };
         }
         // The log before it is dropped next, and could not bring it back.
         self.flush().await.map(drop)

@@ -1,6 +1,6 @@
 //! What every engine must do. Each engine's tests call [`run`] with a maker of fresh engines.
 
-use crate::{Batch, Cf, Engine, Span};
+use crate::{Batch, Cf, Engine, Span, export};
 
 /// Runs the whole suite. Panics with a message at the first deviation.
 pub fn run<E: Engine>(make: impl Fn() -> E) {
@@ -14,6 +14,7 @@ pub fn run<E: Engine>(make: impl Fn() -> E) {
     snapshots_hold_one_moment_of_all_families(&make());
     an_open_range_ends_after_every_key_and_covers_the_same_batch(&make());
     a_longer_key_between_versions_hides_what_follows(&make());
+    tables_carry_a_span_to_another_engine(&make(), &make());
 }
 
 fn put(engine: &impl Engine, cf: Cf, entries: &[(&str, &str)]) {
@@ -150,6 +151,40 @@ fn an_open_range_ends_after_every_key_and_covers_the_same_batch(engine: &impl En
     assert_eq!(keys(engine, Cf::Local, &Span::default()), ["c"]);
     assert!(engine.get(Cf::Intents, &[0xff; 12]).expect("reads").is_some());
     assert_eq!(engine.get(Cf::Local, &last).expect("reads"), None);
+}
+
+fn tables_carry_a_span_to_another_engine(from: &impl Engine, to: &impl Engine) {
+    let unique = std::ptr::from_ref(from) as usize;
+    let directory = std::env::temp_dir().join(format!("sharddb-tables-{}-{unique}", std::process::id()));
+    std::fs::create_dir(&directory).expect("a directory is made");
+    put(from, Cf::Data, &[("a00000001", "out"), ("b00000002", "2"), ("b00000001", "1"), ("c00000001", "out")]);
+    let snapshot = from.snapshot();
+    put(from, Cf::Data, &[("b00000000", "later")]);
+    let span = Span::new("b", "c");
+    let files = export(from, snapshot.as_ref(), Cf::Data, &span, &directory.join("data")).expect("a span is exported");
+    assert_eq!(files.len(), 1);
+    put(to, Cf::Data, &[("b00000002", "old"), ("b00000003", "gone"), ("z00000001", "stays")]);
+    // Whatever takes files does it again after a crash.
+    for _ in 0..2 {
+        let mut batch = Batch::default();
+        batch.delete_range(Cf::Data, span.clone());
+        to.write(&batch).expect("a write succeeds");
+        to.ingest(Cf::Data, &files).expect("tables are ingested");
+        assert_eq!(keys(to, Cf::Data, &Span::default()), ["b00000001", "b00000002", "z00000001"]);
+        let version = to.first_version(b"b00000002").expect("reads").map(|(_, value)| value);
+        assert_eq!(version.as_deref(), Some(&b"2"[..]));
+    }
+    put(to, Cf::Data, &[("b00000001", "newer")]);
+    assert_eq!(to.get(Cf::Data, b"b00000001").expect("reads").as_deref(), Some(&b"newer"[..]));
+    let mut cursor = snapshot.cursor(Cf::Data, &Span::default()).expect("a cursor opens");
+    assert!(cursor.first().expect("moves"));
+    let first = directory.join("first");
+    assert!(from.write_table(Cf::Data, cursor.as_mut(), &first, 1).expect("a table is written"), "there is more");
+    assert_eq!(cursor.key(), b"b00000001", "the next file begins behind the last");
+    let none = export(from, snapshot.as_ref(), Cf::Intents, &Span::default(), &directory.join("none"));
+    assert!(none.expect("nothing is exported").is_empty());
+    to.ingest(Cf::Intents, &[]).expect("nothing is ingested");
+    std::fs::remove_dir_all(&directory).expect("the directory is removed");
 }
 
 /// Why keys have to be prefix-free: the known limit of `first_version`, the same in every engine.

@@ -1,6 +1,6 @@
 //! What every storage engine does.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{Batch, Result};
 
@@ -75,6 +75,14 @@ pub trait Engine: Send + Sync + 'static {
     /// Makes a copy of everything written so far in a directory that does not exist yet. Files are shared where the file
     /// system can.
     fn checkpoint(&self, directory: &Path) -> Result<()>;
+
+    /// Writes entries to a new, durable file that `ingest` of the same kind of engine takes: from where the cursor is on, in
+    /// order, until keys and values of `bytes_max` bytes are written. Answers whether the cursor has come to an entry that is not in it.
+    fn write_table(&self, cf: Cf, cursor: &mut dyn Cursor, file: &Path, bytes_max: u64) -> Result<bool>;
+
+    /// Adds the entries of files. They win over everything written before, and are there after a crash at once, whatever was
+    /// written before them. The files stay as they are. Spans of the files must not overlap.
+    fn ingest(&self, cf: Cf, files: &[PathBuf]) -> Result<()>;
 
     /// Roughly how many bytes a span takes on disk and in memory.
     fn approximate_size(&self, cf: Cf, span: &Span) -> u64;

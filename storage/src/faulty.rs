@@ -1,6 +1,11 @@
 //! An engine that fails on purpose, for tests of what lies above.
 
-use std::{collections::VecDeque, io, path::Path, sync::Arc};
+use std::{
+    collections::VecDeque,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 
@@ -82,6 +87,16 @@ impl<E: Engine> Engine for FaultyEngine<E> {
     fn flush(&self) -> Result<()> {
         take(&self.writes, "flush")?;
         self.inner.flush()
+    }
+
+    fn write_table(&self, cf: Cf, cursor: &mut dyn Cursor, file: &Path, bytes_max: u64) -> Result<bool> {
+        take(&self.writes, "write a table")?;
+        self.inner.write_table(cf, cursor, file, bytes_max)
+    }
+
+    fn ingest(&self, cf: Cf, files: &[PathBuf]) -> Result<()> {
+        take(&self.writes, "ingest tables")?;
+        self.inner.ingest(cf, files)
     }
 
     fn approximate_size(&self, cf: Cf, span: &Span) -> u64 {

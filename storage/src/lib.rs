@@ -12,14 +12,17 @@ mod batch;
 pub mod conformance;
 mod engine;
 mod error;
+mod export;
 mod faulty;
 mod memory;
+mod plain_table;
 mod rocks;
 mod rocks_view;
 
 pub use batch::{Batch, Operation};
 pub use engine::{Cf, Cursor, Engine, Snapshot, Span};
 pub use error::{Error, Result};
+pub use export::export;
 pub use faulty::{Fault, FaultyEngine};
 pub use memory::MemoryEngine;
 pub use rocks::{RocksEngine, RocksOptions};

@@ -2,11 +2,16 @@
 //!
 //! Cursors copy the span they read, so they are snapshots like those of the disk engine. Made for small data.
 
-use std::{collections::BTreeMap, ops::Bound, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use parking_lot::RwLock;
 
-use crate::{Batch, Cf, Cursor, Engine, Error, Operation, Result, Snapshot, Span};
+use crate::{Batch, Cf, Cursor, Engine, Error, Operation, Result, Snapshot, Span, plain_table};
 
 type Tree = BTreeMap<Vec<u8>, Arc<[u8]>>;
 
@@ -86,6 +91,21 @@ impl Engine for MemoryEngine {
 
     fn checkpoint(&self, _directory: &Path) -> Result<()> {
         Err(Error::Unsupported("checkpoints in memory"))
+    }
+
+    fn write_table(&self, _cf: Cf, cursor: &mut dyn Cursor, file: &Path, bytes_max: u64) -> Result<bool> {
+        plain_table::write(cursor, file, bytes_max)
+    }
+
+    fn ingest(&self, cf: Cf, files: &[PathBuf]) -> Result<()> {
+        for file in files {
+            let mut batch = Batch::default();
+            for (key, value) in plain_table::read(file)? {
+                batch.put(cf, key, value);
+            }
+            self.write(&batch)?;
+        }
+        Ok(())
     }
 
     fn approximate_size(&self, cf: Cf, span: &Span) -> u64 {

@@ -3,11 +3,16 @@
 //! The Raft log is replayed after a crash, so RocksDB writes no log; `flush` writes the memtables of all column
 //! families at one point in time (atomic flush). A crash therefore leaves a state that held at one moment.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, ErrorKind, FlushOptions, Options, ReadOptions,
-    SliceTransform, WriteBatch, WriteOptions, checkpoint::Checkpoint,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, ErrorKind, FlushOptions,
+    IngestExternalFileOptions, Options, ReadOptions, SliceTransform, SstFileWriter, WriteBatch, WriteOptions,
+    checkpoint::Checkpoint,
 };
 
 use crate::{
@@ -44,6 +49,8 @@ const DELETIONS_WINDOW: usize = 16 << 10;
 pub struct RocksEngine {
     db: Arc<DB>,
     write_options: WriteOptions,
+    /// How each family's files are written, in the order of `Cf::ALL`.
+    tables: [Options; 3],
 }
 
 impl RocksEngine {
@@ -56,7 +63,8 @@ impl RocksEngine {
             .map_err(|error| Error::Open { path: path.to_owned(), reason: error.to_string() })?;
         let mut write_options = WriteOptions::default();
         write_options.disable_wal(true);
-        Ok(Self { db: Arc::new(db), write_options })
+        let tables = Cf::ALL.map(|cf| family_options(cf, options, &cache));
+        Ok(Self { db: Arc::new(db), write_options, tables })
     }
 
     fn family(&self, cf: Cf) -> &ColumnFamily {
@@ -137,6 +145,15 @@ fn family_options(cf: Cf, options: &RocksOptions, cache: &Cache) -> Options {
     family
 }
 
+/// A second name for a file, which ingesting moves into the database: no byte is copied, and the first name stays.
+fn link_anew(file: &Path, link: &Path) -> io::Result<()> {
+    match fs::remove_file(link) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    fs::hard_link(file, link)
+}
+
 fn without_version(key: &[u8]) -> &[u8] {
     &key[..key.len().saturating_sub(Cf::VERSION_SUFFIX)]
 }
@@ -211,6 +228,34 @@ impl Engine for RocksEngine {
         self.flush()?;
         let checkpoint = Checkpoint::new(&self.db).and_then(|checkpoint| checkpoint.create_checkpoint(directory));
         checkpoint.map_err(|error| convert(error, "make a checkpoint"))
+    }
+
+    fn write_table(&self, cf: Cf, cursor: &mut dyn Cursor, file: &Path, bytes_max: u64) -> Result<bool> {
+        let failed = |error| convert(error, "write a table");
+        let mut writer = SstFileWriter::create(&self.tables[cf as usize]);
+        writer.open(file).map_err(failed)?;
+        let (mut more, mut bytes) = (true, 0);
+        while more && bytes < bytes_max {
+            writer.put(cursor.key(), cursor.value()).map_err(failed)?;
+            bytes += (cursor.key().len() + cursor.value().len()) as u64;
+            more = cursor.next()?;
+        }
+        writer.finish().map_err(failed)?;
+        Ok(more)
+    }
+
+    fn ingest(&self, cf: Cf, files: &[PathBuf]) -> Result<()> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        let links: Vec<PathBuf> = files.iter().map(|file| file.with_added_extension("ingested")).collect();
+        for (file, link) in files.iter().zip(&links) {
+            link_anew(file, link).map_err(|source| Error::Io { action: "link a table", source })?;
+        }
+        let mut options = IngestExternalFileOptions::default();
+        options.set_move_files(true);
+        let ingested = self.db.ingest_external_file_cf_opts(self.family(cf), &options, links);
+        ingested.map_err(|error| convert(error, "ingest tables"))
     }
 
     fn approximate_size(&self, cf: Cf, span: &Span) -> u64 {

@@ -1,11 +1,11 @@
 //! Groups with one voter: proposals, restarts, compaction, failures.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sharddb_raft::{
-    Committed, Error, Fatal, Group, RaftHost, StateMachine,
+    Capture, Committed, Error, Fatal, Group, RaftHost, StateMachine,
     log::{GroupId, LogOptions, SharedLog},
 };
 
@@ -75,12 +75,18 @@ impl StateMachine for List {
         Ok(())
     }
 
-    fn snapshot(&self) -> Result<Bytes, Fatal> {
-        Ok(Bytes::new())
+    fn snapshot(&self) -> Result<Capture, Fatal> {
+        let commands: Vec<u8> =
+            self.commands().iter().flat_map(|command| format!("{command}\n").into_bytes()).collect();
+        Ok(Box::new(move |directory| {
+            std::fs::write(directory.join("list"), commands).map_err(|error| Fatal::files(&error))
+        }))
     }
 
-    fn restore(&self, _snapshot: Bytes, position: Bytes) -> Result<(), Fatal> {
-        *self.now.lock() = (Vec::new(), Some(position));
+    fn restore(&self, directory: &Path, position: Bytes) -> Result<(), Fatal> {
+        let commands = std::fs::read_to_string(directory.join("list")).map_err(|error| Fatal::files(&error))?;
+        let commands = commands.lines().map(|line| Bytes::copy_from_slice(line.as_bytes())).collect();
+        *self.now.lock() = (commands, Some(position));
         Ok(())
     }
 }

@@ -1,6 +1,9 @@
 //! The state machine of one shard.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use ahash::AHashMap;
 use bytes::Bytes;
@@ -10,7 +13,7 @@ use proto::{
     ShardId, Timestamp, TxnId,
     kv::{self, command, failure, response},
 };
-use raft::{Committed, Fatal, StateMachine};
+use raft::{Capture, Committed, Fatal, StateMachine};
 use sharddb_proto as proto;
 use sharddb_raft as raft;
 use sharddb_storage as storage;
@@ -194,16 +197,16 @@ impl StateMachine for Machine {
         self.shared.engine.flush().map_err(fatal)
     }
 
-    fn snapshot(&self) -> Result<Bytes, Fatal> {
-        range::encode_contents(&self.shared)
+    fn snapshot(&self) -> Result<Capture, Fatal> {
+        Ok(snapshot::capture(&self.shared))
     }
 
-    fn restore(&self, snapshot: Bytes, position: Bytes) -> Result<(), Fatal> {
-        range::restore_contents(&self.shared, snapshot, position)
+    fn restore(&self, directory: &Path, position: Bytes) -> Result<(), Fatal> {
+        snapshot::restore(&self.shared, directory, position)
     }
 }
 
-use super::range;
+use super::snapshot;
 
 /// A failure of the volume: the replica cannot go on.
 pub(super) fn fatal(error: storage::Error) -> Fatal {

@@ -13,6 +13,7 @@ mod intents;
 mod machine;
 mod range;
 mod records;
+mod snapshot;
 
 pub(crate) use machine::{Machine, Shared};
 pub(crate) use range::{load_intents, read_fences, read_swept};

@@ -13,7 +13,7 @@ use raft::Fatal;
 use sharddb_proto as proto;
 use sharddb_raft as raft;
 use sharddb_storage as storage;
-use storage::{Batch, Cf, Engine, Span};
+use storage::{Cf, Engine, Span};
 
 use super::machine::{Run, Shared, done, failed, fatal};
 use crate::{intent_keys::KEYS_MAX, local};
@@ -93,73 +93,6 @@ pub(crate) fn load_intents(shared: &Shared) -> Result<(), Fatal> {
     }
     shared.intents.reset(count, keys);
     Ok(())
-}
-
-/// What a snapshot carries: the range, and every entry of the shard by column family.
-fn spans(shared: &Shared) -> [(Cf, Span); 5] {
-    let range = shared.span();
-    let swept = local::swept(shared.shard);
-    let after_swept = [&swept[..], &[0]].concat();
-    [
-        (Cf::Local, local::records(&range)),
-        (Cf::Data, range.clone()),
-        (Cf::Intents, range),
-        (Cf::Local, local::fences(shared.shard)),
-        (Cf::Local, Span::new(swept, after_swept)),
-    ]
-}
-
-pub(super) fn encode_contents(shared: &Shared) -> Result<Bytes, Fatal> {
-    let mut out = Vec::new();
-    shared.range.read().encode_length_delimited(&mut out).map_err(|error| Fatal::damaged(error.to_string()))?;
-    for (cf, span) in spans(shared) {
-        let mut cursor = shared.engine.cursor(cf, &span).map_err(fatal)?;
-        let mut more = cursor.first().map_err(fatal)?;
-        while more {
-            out.push(cf as u8);
-            for part in [cursor.key(), cursor.value()] {
-                out.extend_from_slice(&(part.len() as u32).to_le_bytes());
-                out.extend_from_slice(part);
-            }
-            more = cursor.next().map_err(fatal)?;
-        }
-    }
-    Ok(out.into())
-}
-
-pub(super) fn restore_contents(shared: &Shared, mut snapshot: Bytes, position: Bytes) -> Result<(), Fatal> {
-    let mut batch = Batch::default();
-    for (cf, span) in spans(shared) {
-        batch.delete_range(cf, span);
-    }
-    let damaged = || Fatal::damaged("a snapshot is damaged");
-    let range = kv::Range::decode_length_delimited(&mut snapshot).map_err(|_| damaged())?;
-    *shared.range.write() = range.clone();
-    for (cf, span) in spans(shared) {
-        batch.delete_range(cf, span);
-    }
-    while let Some((cf, rest)) = snapshot.split_first() {
-        let cf = Cf::ALL.into_iter().find(|known| *known as u8 == *cf).ok_or_else(damaged)?;
-        let mut rest = snapshot.slice_ref(rest);
-        let key = take(&mut rest).ok_or_else(damaged)?;
-        let value = take(&mut rest).ok_or_else(damaged)?;
-        batch.put(cf, key, value);
-        snapshot = rest;
-    }
-    batch.put(Cf::Local, local::descriptor(shared.shard), range.encode_to_vec());
-    batch.put(Cf::Local, local::position(shared.shard), position);
-    shared.engine.write(&batch).map_err(fatal)?;
-    load_intents(shared)?;
-    *shared.fences.write() = read_fences(shared.engine.as_ref(), shared.shard)?;
-    shared.swept_ms.store(read_swept(shared.engine.as_ref(), shared.shard)?, Ordering::SeqCst);
-    Ok(())
-}
-
-fn take(bytes: &mut Bytes) -> Option<Bytes> {
-    let length = u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
-    let part = (bytes.len() >= 4 + length).then(|| bytes.slice(4..4 + length))?;
-    *bytes = bytes.slice(4 + length..);
-    Some(part)
 }
 
 /// The stored schema fences of a shard.
