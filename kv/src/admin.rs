@@ -80,16 +80,16 @@ impl Client {
             epoch: range.epoch,
             replicas: vec![node.0],
             state: description.state,
+            ..RangeDescriptor::default()
         })
     }
 
-    /// Tells meta the oldest timestamp this process still needs and answers it.
+    /// Tells meta the oldest timestamp this process still needs and answers that of the whole cluster.
     pub async fn report_safe_point(&self) -> Result<Timestamp> {
         let now = self.timestamp().await?;
         let lagged = Timestamp::from_millis(now.millis().saturating_sub(SAFE_POINT_LAG_MS));
         let safe = self.oldest_snapshot().map_or(lagged, |oldest| oldest.min(lagged));
-        self.meta().raise_safe_point(safe).await?;
-        Ok(safe)
+        self.meta().raise_safe_point(safe).await
     }
 
     /// Drops versions below `safe_ts` that no snapshot at or above it sees, on every shard.

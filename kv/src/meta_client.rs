@@ -31,6 +31,7 @@ pub trait MetaClient: Send + Sync {
     /// Takes `count` object ids (OIDs and storage ids) and answers the first.
     fn allocate_object_ids(&self, count: u64) -> BoxFuture<'_, Result<u64>>;
 
-    /// Announces that no snapshot below this timestamp is needed any more.
-    fn raise_safe_point(&self, timestamp: Timestamp) -> BoxFuture<'_, Result<()>>;
+    /// Announces that this process needs no snapshot below this timestamp any more. Answers the timestamp of which the
+    /// whole cluster has said so.
+    fn raise_safe_point(&self, timestamp: Timestamp) -> BoxFuture<'_, Result<Timestamp>>;
 }

@@ -133,7 +133,7 @@ mod tests {
             end: Bytes::from(end),
             epoch: 1,
             replicas: vec![1],
-            state: String::new(),
+            ..RangeDescriptor::default()
         };
         RangeMap::new(vec![range("", "g", 1), range("g", "p", 2), range("p", "", 3)]).expect("a map")
     }

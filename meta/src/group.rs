@@ -1,30 +1,31 @@
-//! The meta group as the node uses it.
+//! The meta group as one of its members uses it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::Mutex;
 use prost::Message;
 use proto::{
     CatalogVersion, SqlState, Timestamp,
-    meta::{Bootstrap, Command, Node, PutRanges, RangeDescriptor, Setting, Snapshot, command},
+    meta::{Bootstrap, Command, Node, PutRanges, RangeDescriptor, Setting, command},
 };
-use raft::{Fatal, Group, RaftHost, log::GroupId};
+use raft::{Fatal, RaftHost, StateMachine, log::GroupId};
 use sharddb_proto as proto;
 use sharddb_raft as raft;
 use sharddb_storage::Engine;
-use tokio::sync::Notify;
 
 use crate::{
-    machine::{Machine, OK},
-    oracle::{Oracle, WINDOW_MS},
+    machine::{Machine, Shared, decode_outcome},
+    oracle::Oracle,
     pace::Pace,
+    ranges::RangeTable,
+    registry::Registry,
+    replicated::Replicated,
+    state::Counter,
+    timestamps::{Serving, WindowSignals, keep_window},
 };
 
 /// The group's id in the shared log.
-const GROUP: GroupId = GroupId(0);
-/// How often the oracle's window is looked at.
-const WINDOW_CHECK: Duration = Duration::from_millis(WINDOW_MS / 8);
+pub const GROUP: GroupId = GroupId(0);
 
 /// The only clock that timestamps follow.
 pub trait Clock: Send + Sync {
@@ -38,194 +39,214 @@ pub trait Clock: Send + Sync {
 /// Why the meta group did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// This member does not lead. Nothing changed.
+    #[error("the node does not lead the meta group")]
+    NotLeader {
+        /// The node that does, if known.
+        leader: Option<u64>,
+    },
     /// The proposal was not carried out.
     #[error(transparent)]
-    Raft(#[from] raft::Error),
+    Raft(raft::Error),
     /// The state could not be read.
     #[error(transparent)]
     Fatal(#[from] Fatal),
-    /// The command makes no sense in the present state; nothing changed.
-    #[error("the meta group refused to {0}")]
-    Refused(&'static str),
+    /// What was asked makes no sense in the present state; nothing changed.
+    #[error("{0}")]
+    Refused(String),
 }
 
 impl Error {
     /// The SQLSTATE a client sees.
     pub fn sqlstate(&self) -> SqlState {
         match self {
+            Self::NotLeader { .. } => SqlState::CannotConnectNow,
             Self::Raft(error) => SqlState::from_code(error.sqlstate()).unwrap_or(SqlState::SystemError),
             Self::Fatal(_) => SqlState::SystemError,
-            Self::Refused(_) => SqlState::InternalError,
+            Self::Refused(_) => SqlState::ObjectNotInPrerequisiteState,
         }
     }
 }
 
-/// The meta group on this node. Cheap to clone.
-#[derive(Clone)]
-pub struct Meta {
-    inner: Arc<Inner>,
+impl From<raft::Error> for Error {
+    fn from(error: raft::Error) -> Self {
+        match error {
+            raft::Error::NotLeader { leader } => Self::NotLeader { leader },
+            error => Self::Raft(error),
+        }
+    }
 }
 
-struct Inner {
-    group: Group,
-    state: Arc<RwLock<Snapshot>>,
-    oracle: Oracle,
-    pace: Pace,
-    /// Wakes those who wait for a longer window, and the task that extends it.
-    extended: Notify,
-    exhausted: Notify,
+/// A member of the meta group. Cheap to clone.
+#[derive(Clone)]
+pub struct Meta {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) group: Arc<dyn Replicated>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) oracle: Oracle,
+    pub(crate) pace: Pace,
+    pub(crate) serving: Serving,
+    pub(crate) signals: Arc<WindowSignals>,
+    pub(crate) registry: Mutex<Registry>,
+}
+
+impl Inner {
+    /// The term in which this member leads and has applied everything before.
+    pub(crate) fn leading(&self) -> Option<u64> {
+        let leadership = *self.group.leadership().borrow();
+        leadership.ready.then_some(leadership.term)
+    }
 }
 
 impl Meta {
-    /// Starts the group and the oracle.
+    /// Starts the group of a new cluster, or a member that this volume holds. The only member leads when this returns.
     pub async fn start(host: &RaftHost, engine: Arc<dyn Engine>, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let machine = Arc::new(Machine::open(engine)?);
-        let state = machine.state();
-        let group = host.start_group(GROUP, machine).await?;
-        let oracle = Oracle::new(Timestamp(state.read().window));
-        let pace = Pace::new(clock, oracle.last());
-        let inner = Inner { group, state, oracle, pace, extended: Notify::new(), exhausted: Notify::new() };
-        let meta = Self { inner: Arc::new(inner) };
-        meta.extend_window().await?;
-        tokio::spawn(keep_window(Arc::downgrade(&meta.inner)));
+        let machine = Machine::open(engine)?;
+        let shared = machine.shared();
+        let group = host.start_group(GROUP, Arc::new(machine)).await?;
+        let alone = group.members().voters.iter().eq([&host.node()]);
+        let meta = Self::over(Arc::new(group), shared, clock);
+        if alone {
+            let mut leadership = meta.inner.group.leadership();
+            // Ends otherwise only with the group, whose failure the next call answers.
+            drop(leadership.wait_for(|leadership| leadership.ready).await);
+            meta.follow_leadership();
+            meta.extend_window().await?;
+        }
         Ok(meta)
+    }
+
+    /// Starts an empty member, which its leader brings up.
+    pub async fn join(host: &RaftHost, engine: Arc<dyn Engine>, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let machine = Machine::open(engine)?;
+        let shared = machine.shared();
+        let group = host.join_group(GROUP, Arc::new(machine)).await?;
+        Ok(Self::over(Arc::new(group), shared, clock))
+    }
+
+    /// A member over a log of whatever kind. The log applies its entries to the machine `build` was given.
+    pub fn with_log<L: Replicated>(
+        engine: Arc<dyn Engine>,
+        clock: Arc<dyn Clock>,
+        build: impl FnOnce(Arc<dyn StateMachine>) -> L,
+    ) -> Result<Self, Error> {
+        let machine = Machine::open(engine)?;
+        let shared = machine.shared();
+        Ok(Self::over(Arc::new(build(Arc::new(machine))), shared, clock))
+    }
+
+    fn over(group: Arc<dyn Replicated>, shared: Arc<Shared>, clock: Arc<dyn Clock>) -> Self {
+        let oracle = Oracle::new(Timestamp(shared.read(|state| state[Counter::Window])));
+        let pace = Pace::new(Arc::clone(&clock), oracle.last());
+        let (serving, signals, registry) = Default::default();
+        let inner = Arc::new(Inner { group, shared, clock, oracle, pace, serving, signals, registry });
+        tokio::spawn(keep_window(Arc::downgrade(&inner)));
+        Self { inner }
     }
 
     /// Gives a new cluster its id, first node and first ranges. Refused for one that has them.
     pub async fn bootstrap(&self, cluster_id: String, node: Node, ranges: Vec<RangeDescriptor>) -> Result<(), Error> {
         let bootstrap = Bootstrap { cluster_id, node: Some(node), ranges };
-        self.propose(command::Body::Bootstrap(bootstrap), "bootstrap a cluster twice").await.map(drop)
+        self.propose(command::Body::Bootstrap(bootstrap)).await.map(drop)
     }
 
     /// The cluster's id; empty before the bootstrap.
     pub fn cluster_id(&self) -> String {
-        self.inner.state.read().cluster_id.clone()
+        self.inner.shared.read(|state| state.cluster_id.to_string())
     }
 
-    /// The range map, sorted and without gaps.
+    /// The range map, sorted and without gaps, as this member knows it.
     pub fn ranges(&self) -> Vec<RangeDescriptor> {
-        self.inner.state.read().ranges.clone()
+        self.range_table().to_vec()
     }
 
-    /// Every node.
+    /// The range map as this member knows it, shared.
+    pub fn range_table(&self) -> RangeTable {
+        self.inner.shared.read(|state| state.ranges.clone())
+    }
+
+    /// Every node, as this member knows them.
     pub fn nodes(&self) -> Vec<Node> {
-        self.inner.state.read().nodes.clone()
+        self.inner.shared.read(|state| state.nodes.values().cloned().collect())
     }
 
-    /// Value of a cluster setting.
+    /// Value of a cluster setting, as this member knows it.
     pub fn setting(&self, name: &str) -> Option<String> {
-        self.inner.state.read().settings.iter().find(|setting| setting.name == name)?.value.clone()
+        self.inner.shared.read(|state| state.settings.get(name).cloned())
     }
 
-    /// The oldest timestamp that a snapshot may still need.
+    /// The oldest timestamp that a snapshot may still need, as this member knows it.
     pub fn safe_point(&self) -> Timestamp {
-        Timestamp(self.inner.state.read().safe_point)
+        Timestamp(self.inner.shared.read(|state| state[Counter::SafePoint]))
     }
 
-    /// The catalog's version.
+    /// The catalog's version, as this member knows it.
     pub fn catalog_version(&self) -> CatalogVersion {
-        CatalogVersion(self.inner.state.read().catalog_version)
+        CatalogVersion(self.inner.shared.read(|state| state[Counter::CatalogVersion]))
     }
 
-    /// A timestamp if the window allows one at once.
-    pub fn try_timestamp(&self) -> Option<Timestamp> {
-        self.inner.oracle.next(self.inner.pace.now_ms())
+    /// Nodes that vote in the group, as this member knows them.
+    pub fn members(&self) -> Vec<u64> {
+        self.inner.group.voters()
     }
 
-    /// A timestamp above every one handed out before.
-    pub async fn timestamp(&self) -> Result<Timestamp, Error> {
-        loop {
-            let extended = self.inner.extended.notified();
-            if let Some(timestamp) = self.try_timestamp() {
-                return Ok(timestamp);
-            }
-            if let Some(failure) = self.failure() {
-                return Err(failure);
-            }
-            self.inner.exhausted.notify_one();
-            // A window that is not extended in time has failed; the loop finds out why.
-            let _elapsed = tokio::time::timeout(WINDOW_CHECK, extended).await;
-        }
+    /// Whether this member leads and no other one can, now.
+    pub fn leads(&self) -> bool {
+        self.check_leads().is_ok()
     }
 
-    /// A timestamp without waiting. With the window used up it is the last one again: nothing can be committed then,
-    /// because the log that the window could not be written to is the one commits go through.
-    pub fn fresh(&self) -> Timestamp {
-        self.try_timestamp().unwrap_or_else(|| {
-            self.inner.exhausted.notify_one();
-            self.inner.oracle.last()
-        })
+    /// The node that leads the group, if this member knows.
+    pub fn leader(&self) -> Option<u64> {
+        self.inner.group.leadership().borrow().leader
     }
 
-    fn failure(&self) -> Option<Error> {
-        self.inner.group.failure().map(|failure| Error::Raft(failure.into()))
+    pub(crate) fn check_leads(&self) -> Result<(), Error> {
+        let leads = self.inner.serving.term().is_some_and(|term| self.inner.group.lease() == Some(term));
+        leads.then_some(()).ok_or_else(|| Error::NotLeader { leader: self.leader() })
     }
 
-    /// Adds or replaces a node.
+    /// Adds or replaces a node. Its state stays.
     pub async fn put_node(&self, node: Node) -> Result<(), Error> {
-        self.propose(command::Body::PutNode(node), "put a node").await.map(drop)
+        self.propose(command::Body::PutNode(node)).await.map(drop)
     }
 
     /// Replaces the ranges that these cover. Refused if the map would get a gap.
     pub async fn put_ranges(&self, ranges: Vec<RangeDescriptor>) -> Result<(), Error> {
-        let body = command::Body::PutRanges(PutRanges { ranges });
-        self.propose(body, "leave a gap in the range map").await.map(drop)
+        self.propose(command::Body::PutRanges(PutRanges { ranges })).await.map(drop)
     }
 
     /// Sets a cluster setting, or resets it.
     pub async fn put_setting(&self, name: String, value: Option<String>) -> Result<(), Error> {
-        self.propose(command::Body::PutSetting(Setting { name, value }), "put a setting").await.map(drop)
+        self.propose(command::Body::PutSetting(Setting { name, value })).await.map(drop)
     }
 
     /// Takes shard ids and answers the first.
     pub async fn allocate_shards(&self, count: u64) -> Result<u64, Error> {
-        self.propose(command::Body::AllocateShards(count), "allocate so many shard ids").await
+        self.propose(command::Body::AllocateShards(count)).await
     }
 
     /// Takes object ids and answers the first.
     pub async fn allocate_object_ids(&self, count: u64) -> Result<u64, Error> {
-        self.propose(command::Body::AllocateObjectIds(count), "allocate so many object ids").await
+        self.propose(command::Body::AllocateObjectIds(count)).await
     }
 
     /// Raises the catalog's version and answers it.
     pub async fn bump_catalog(&self) -> Result<CatalogVersion, Error> {
-        self.propose(command::Body::BumpCatalog(0), "raise the catalog version").await.map(CatalogVersion)
+        self.propose(command::Body::BumpCatalog(0)).await.map(CatalogVersion)
     }
 
     /// Raises the safe point.
     pub async fn raise_safe_point(&self, timestamp: Timestamp) -> Result<(), Error> {
-        self.propose(command::Body::RaiseSafePoint(timestamp.0), "raise the safe point").await.map(drop)
+        self.propose(command::Body::RaiseSafePoint(timestamp.0)).await.map(drop)
     }
 
-    async fn propose(&self, body: command::Body, what: &'static str) -> Result<u64, Error> {
+    pub(crate) async fn propose(&self, body: command::Body) -> Result<u64, Error> {
         let command = Command { body: Some(body) };
-        let outcome: Bytes = self.inner.group.propose(command.encode_to_vec().into()).await?;
-        let number = outcome.get(1..9).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
-        match (outcome.first(), number) {
-            (Some(&OK), Some(number)) => Ok(number),
-            _ => Err(Error::Refused(what)),
-        }
-    }
-
-    async fn extend_window(&self) -> Result<(), Error> {
-        self.inner.pace.follow(self.inner.oracle.last());
-        let Some(window) = self.inner.oracle.wanted(self.inner.pace.now_ms()) else { return Ok(()) };
-        self.propose(command::Body::ExtendWindow(window.0), "extend the window").await?;
-        self.inner.oracle.extend(window);
-        self.inner.extended.notify_waiters();
-        Ok(())
-    }
-}
-
-/// Extends the window ahead of time for as long as the group is used.
-async fn keep_window(inner: std::sync::Weak<Inner>) {
-    loop {
-        let Some(strong) = inner.upgrade() else { return };
-        let meta = Meta { inner: strong };
-        if let Err(error) = meta.extend_window().await {
-            tracing::warn!(%error, "could not extend the timestamp window");
-        }
-        // Whichever comes first.
-        let _elapsed = tokio::time::timeout(WINDOW_CHECK, meta.inner.exhausted.notified()).await;
+        let outcome = self.inner.group.propose(command.encode_to_vec().into()).await?;
+        decode_outcome(&outcome).map_err(Error::Refused)
     }
 }

@@ -72,8 +72,11 @@ impl kv::MetaClient for LocalMeta {
         Box::pin(async move { self.0.allocate_object_ids(count).await.map_err(|error| refused(&error)) })
     }
 
-    fn raise_safe_point(&self, timestamp: Timestamp) -> BoxFuture<'_, kv::Result<()>> {
-        Box::pin(async move { self.0.raise_safe_point(timestamp).await.map_err(|error| refused(&error)) })
+    fn raise_safe_point(&self, timestamp: Timestamp) -> BoxFuture<'_, kv::Result<Timestamp>> {
+        Box::pin(async move {
+            self.0.raise_safe_point(timestamp).await.map_err(|error| refused(&error))?;
+            Ok(self.0.safe_point())
+        })
     }
 }
 

@@ -191,6 +191,7 @@ fn describe(range: wire::Range) -> RangeDescriptor {
         epoch: range.epoch,
         replicas: range.replicas,
         state: "active".to_owned(),
+        ..RangeDescriptor::default()
     }
 }
 

@@ -1,0 +1,3 @@
+//! Where replicas and leaders are to be.
+
+pub mod factor;
