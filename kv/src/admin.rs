@@ -10,15 +10,16 @@ use proto::{
 };
 use sharddb_proto as proto;
 
-use crate::{Client, Error, Result, Route, client::Routed};
+use crate::{Attempts, Client, Error, Result, Route, client::Routed, retry::Stale};
 
-/// How far behind the present the safe point stays, so that a snapshot being taken is never below it.
-const SAFE_POINT_LAG_MS: u64 = 10_000;
+/// How far behind the present the safe point stays: a snapshot being taken is never below it, nor is a decision that is
+/// still being asked for (`retry`), whose record must not be swept.
+const SAFE_POINT_LAG_MS: u64 = 30_000;
 
 impl Client {
     /// Cuts shards so that each of these keys starts a shard. Keys that already do are left alone.
     pub async fn split_at(&self, keys: &[Bytes]) -> Result<()> {
-        let mut attempt = 0;
+        let mut attempts = Attempts::default();
         loop {
             let mut cuts: BTreeMap<ShardId, (Route, Vec<Bytes>)> = BTreeMap::new();
             for key in keys {
@@ -34,7 +35,7 @@ impl Client {
                 at.sort_unstable();
                 at.dedup();
                 if let Some(reason) = self.split_shard(&route, at).await? {
-                    self.reroute(&mut attempt, reason).await?;
+                    self.reroute(&mut attempts, reason).await?;
                 }
             }
             self.refresh_ranges().await?;
@@ -42,7 +43,7 @@ impl Client {
     }
 
     /// Cuts one shard and tells meta. Answers why not when the route was old.
-    async fn split_shard(&self, route: &Route, at: Vec<Bytes>) -> Result<Option<String>> {
+    async fn split_shard(&self, route: &Route, at: Vec<Bytes>) -> Result<Option<Stale>> {
         let count = at.len() as u64;
         let first = self.meta().allocate_shards(count).await?;
         let new_shards: Vec<u64> = (first..first + count).collect();
@@ -105,7 +106,7 @@ impl Client {
     /// Removes every version in a span that nothing refers to any more.
     pub async fn delete_range(&self, span: kv::Span) -> Result<()> {
         let mut rest = Some(span);
-        let mut attempt = 0;
+        let mut attempts = Attempts::default();
         while let Some(span) = rest.take() {
             let (route, part) = self.ranges().routes(&span).swap_remove(0);
             let body = request::Body::DeleteRange(kv::DeleteRange { span: Some(part.clone()) });
@@ -115,7 +116,7 @@ impl Client {
                     rest = (!done).then(|| kv::Span { start: part.end, end: span.end });
                 }
                 Routed::Stale(reason) => {
-                    self.reroute(&mut attempt, reason).await?;
+                    self.reroute(&mut attempts, reason).await?;
                     rest = Some(span);
                 }
             }

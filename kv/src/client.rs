@@ -1,6 +1,6 @@
 //! The client: shared by every session of a process.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use arc_swap::Guard;
 use bytes::Bytes;
@@ -11,13 +11,11 @@ use proto::{
 use sharddb_proto as proto;
 
 use crate::{
-    Error, MetaClient, RangeMap, Result, Route, Transport, Txn, TxnOptions, router::Router, snapshots::Snapshots,
+    Error, MetaClient, RangeMap, Result, Route, Transport, Txn, TxnOptions,
+    retry::{Attempts, Stale},
+    router::Router,
+    snapshots::Snapshots,
 };
-
-/// How often a request is routed anew before its statement fails. A split or leader change needs one or two.
-const ROUTE_ATTEMPTS_MAX: u32 = 12;
-/// First pause between attempts; doubles up to about a second.
-const ROUTE_BACKOFF: Duration = Duration::from_millis(1);
 
 /// The transactional client of one process. Cheap to clone.
 #[derive(Clone)]
@@ -37,8 +35,8 @@ pub(crate) struct Inner {
 /// Whether a failed attempt may be routed anew.
 pub(crate) enum Routed<T> {
     Done(T),
-    /// The range map was old; regroup and try again.
-    Stale(String),
+    /// The range map was old or the leader is elsewhere; regroup and try again.
+    Stale(Stale),
 }
 
 impl Client {
@@ -84,7 +82,7 @@ impl Client {
 
     /// The latest committed value of one key, without a timestamp from meta.
     pub async fn read_latest(&self, key: Bytes) -> Result<Option<Bytes>> {
-        let mut attempt = 0;
+        let mut attempts = Attempts::default();
         loop {
             let body = request::Body::Get(kv::Get { keys: vec![key.clone()], read_ts: 0 });
             let route = self.ranges().route(&key).clone();
@@ -94,7 +92,7 @@ impl Client {
                     return Ok(version.present.then_some(version.value));
                 }
                 Routed::Done(_) => return Err(unexpected("Get")),
-                Routed::Stale(reason) => self.reroute(&mut attempt, reason).await?,
+                Routed::Stale(reason) => self.reroute(&mut attempts, reason).await?,
             }
         }
     }
@@ -115,57 +113,50 @@ impl Client {
 
     /// Sends one request to the shard that holds `key`, following the range as it moves.
     pub(crate) async fn send_to_key(&self, key: &[u8], txn: TxnId, body: request::Body) -> Result<response::Body> {
-        let mut attempt = 0;
+        let mut attempts = Attempts::default();
         loop {
             let route = self.ranges().route(key).clone();
             match self.send(&route, txn, body.clone()).await? {
                 Routed::Done(answer) => return Ok(answer),
-                Routed::Stale(reason) => self.reroute(&mut attempt, reason).await?,
+                Routed::Stale(reason) => self.reroute(&mut attempts, reason).await?,
             }
         }
     }
 
-    /// Sends one request to a route's shard. Failures that a new range map may mend are `Stale`.
+    /// Sends one request to a route's shard. Failures that another route may mend are `Stale`: the request may have been
+    /// carried out all the same, which does no harm to any but a one-phase commit ([`Commit.retried`](kv::Commit)).
     pub(crate) async fn send(&self, route: &Route, txn: TxnId, body: request::Body) -> Result<Routed<response::Body>> {
-        let header = kv::Header { shard: route.shard.0, epoch: route.epoch.0, txn: txn.0, guards: Vec::new() };
-        let repeatable = is_read(&body);
-        let request = kv::Request { header: Some(header), body: Some(body) };
-        let answer = self.inner.transport.call(route.node, request).await;
-        match answer.body {
-            Some(response::Body::Failure(kv::Failure { kind: Some(kind) })) => match kind {
-                failure::Kind::StaleEpoch(_)
-                | failure::Kind::NotLeader(_)
-                | failure::Kind::UnknownShard(_)
-                | failure::Kind::Unreachable(_) => {
-                    Ok(Routed::Stale(format!("{} at {}: {kind:?}", route.shard, route.node)))
-                }
-                failure::Kind::Ambiguous(reason) if repeatable => {
-                    Ok(Routed::Stale(format!("{} at {}: {reason}", route.shard, route.node)))
-                }
-                kind => Err(Error::from_failure(kind)),
-            },
-            Some(response::Body::Failure(_)) | None => Err(Error::Internal("an empty answer".to_owned())),
-            Some(body) => Ok(Routed::Done(body)),
+        let answer = self.call(route, txn, body).await?;
+        let kind = match failure_of(answer) {
+            Err(answer) => return Ok(Routed::Done(answer)),
+            Ok(kind) => kind,
+        };
+        match Stale::of(route, &kind) {
+            Some(stale) => {
+                self.learn(route, &kind);
+                Ok(Routed::Stale(stale))
+            }
+            None => Err(Error::from_failure(kind)),
         }
     }
 
-    /// Waits a moment and reads the range map again; fails once the attempts are used up.
-    pub(crate) async fn reroute(&self, attempt: &mut u32, reason: String) -> Result<()> {
-        if *attempt >= ROUTE_ATTEMPTS_MAX {
-            return Err(Error::Unavailable { reason });
-        }
-        if *attempt > 0 {
-            tokio::time::sleep(ROUTE_BACKOFF * (1 << (*attempt).min(10))).await;
-        }
-        *attempt += 1;
-        self.refresh_ranges().await
+    /// Sends one request and answers what comes, a failure or not.
+    pub(crate) async fn call(&self, route: &Route, txn: TxnId, body: request::Body) -> Result<response::Body> {
+        let header = kv::Header { shard: route.shard.0, epoch: route.epoch.0, txn: txn.0, guards: Vec::new() };
+        let request = kv::Request { header: Some(header), body: Some(body) };
+        let answer = self.inner.transport.call(route.node, request).await;
+        answer.body.ok_or_else(|| Error::Internal("an empty answer".to_owned()))
     }
 }
 
-/// Whether a request may be sent again although it may have been carried out.
-fn is_read(body: &request::Body) -> bool {
-    use request::Body;
-    matches!(body, Body::Get(_) | Body::Scan(_) | Body::Validate(_) | Body::QueryTxn(_) | Body::Describe(_))
+/// The failure that an answer tells, or the answer.
+pub(crate) fn failure_of(answer: response::Body) -> std::result::Result<failure::Kind, response::Body> {
+    match answer {
+        response::Body::Failure(kv::Failure { kind }) => {
+            Ok(kind.unwrap_or_else(|| failure::Kind::Internal("an empty failure".to_owned())))
+        }
+        answer => Err(answer),
+    }
 }
 
 pub(crate) fn unexpected(request: &str) -> Error {

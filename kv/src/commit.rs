@@ -24,10 +24,11 @@ use sharddb_proto as proto;
 use tokio::sync::oneshot;
 
 use crate::{
-    Client, Error, Isolation, Result, Route, Txn,
+    Attempts, Client, Error, Isolation, Result, Route, Txn,
     buffer::Value,
     client::{Routed, unexpected},
     intents::{EXPIRY_MS, Flushed, hull},
+    one_phase::{OnePhase, unknown_outcome},
     reads::{group_by_route, point_span},
 };
 
@@ -100,22 +101,19 @@ impl Txn {
             snapshot_ts: self.registered_snapshot().map_or(0, |snapshot| snapshot.0),
             min_commit_ts: 0,
             fences: self.fences.clone(),
+            retried: false,
         };
-        let elsewhere: Vec<NodeId> = self.lock_nodes.iter().copied().filter(|node| *node != route.node).collect();
-        match self.client.send(&route, self.id, request::Body::Commit(commit)).await {
-            Ok(Routed::Done(response::Body::Commit(done))) => {
+        match OnePhase::new(&self.client, self.id, commit).run(route).await {
+            Ok(Some((timestamp, node))) => {
+                let elsewhere = self.lock_nodes.iter().copied().filter(|other| *other != node).collect();
                 release_locks(&self.client, self.id, elsewhere).await;
-                Ok(Timestamp(done.commit_ts))
+                Ok(timestamp)
             }
-            Ok(Routed::Done(_)) => Err(unexpected("Commit")),
-            Ok(Routed::Stale(_)) => {
-                // The range was cut or moved: nothing happened. The writes may belong to several shards now.
-                self.client.refresh_ranges().await?;
-                self.two_phase(writes).await
-            }
+            // The range was cut: the writes may belong to several shards now.
+            Ok(None) => self.two_phase(writes).await,
             Err(error) => {
                 self.undo().await;
-                Err(unknown_outcome(error))
+                Err(error)
             }
         }
     }
@@ -166,15 +164,6 @@ impl Txn {
 fn locked_only(locks: &AHashMap<Bytes, u64>, writes: &BTreeMap<Bytes, Value>) -> Vec<kv::LockedKey> {
     let unwritten = locks.iter().filter(|(key, _)| !writes.contains_key(*key));
     unwritten.map(|(key, version)| kv::LockedKey { key: key.clone(), locked_version: *version }).collect()
-}
-
-/// An internal failure of a commit request, or that of its node, leaves its outcome open; every other one says that
-/// nothing happened.
-fn unknown_outcome(error: Error) -> Error {
-    match error {
-        Error::Internal(reason) | Error::Unknown { message: reason, .. } => Error::CommitUnknown { reason },
-        other => other,
-    }
 }
 
 /// Everything a two-phase commit needs, detached from the session.
@@ -243,9 +232,9 @@ impl TwoPhase {
         let begun_ms = self.flushed.as_ref().map_or(now.millis(), |flushed| flushed.begun_ms);
         let mut highest = Timestamp::ZERO;
         let mut left: Vec<usize> = (0..self.writes.len()).collect();
-        let mut attempt = 0;
+        let mut attempts = Attempts::default();
         while !left.is_empty() {
-            let expires_ms = if attempt == 0 { now } else { self.client.timestamp().await? }.millis() + EXPIRY_MS;
+            let expires_ms = if attempts.is_first() { now } else { self.client.timestamp().await? }.millis() + EXPIRY_MS;
             let keys = left.iter().map(|i| (*i, &self.writes[*i].key));
             let groups = group_by_route(&self.client, keys);
             let answers =
@@ -263,7 +252,7 @@ impl TwoPhase {
                 }
             }
             if let Some(reason) = stale {
-                self.client.reroute(&mut attempt, reason).await?;
+                self.client.reroute(&mut attempts, reason).await?;
             }
         }
         Ok(highest)
@@ -290,7 +279,7 @@ impl TwoPhase {
 
     async fn validate(&self, commit_ts: Timestamp) -> Result<()> {
         let mut left = self.validate.clone();
-        let mut attempt = 0;
+        let mut attempts = Attempts::default();
         while !left.is_empty() {
             let mut by_shard: Vec<(Route, Vec<kv::Span>)> = Vec::new();
             for (route, part) in left.drain(..).flat_map(|span| self.client.ranges().routes(&span)) {
@@ -309,7 +298,7 @@ impl TwoPhase {
                 }
             }
             if let Some(reason) = stale {
-                self.client.reroute(&mut attempt, reason).await?;
+                self.client.reroute(&mut attempts, reason).await?;
             }
         }
         Ok(())
@@ -391,8 +380,8 @@ async fn resolve_at(
     };
     match client.send(&route, id, request::Body::Resolve(resolve)).await {
         Ok(Routed::Done(_)) => true,
-        Ok(Routed::Stale(reason)) => {
-            tracing::debug!(txn = %id, reason, "intents are left for whoever meets them");
+        Ok(Routed::Stale(stale)) => {
+            tracing::debug!(txn = %id, reason = stale.reason, "intents are left for whoever meets them");
             false
         }
         Err(error) => {

@@ -49,6 +49,12 @@ pub enum Error {
     /// Somebody else aborted this transaction because it looked dead.
     #[error("transaction was aborted because its lease expired")]
     Expired,
+    /// The shard was lost on the way to the commit, and with it the transaction.
+    #[error("transaction was aborted because its shard was lost before the commit: {reason}")]
+    Lost {
+        /// What happened.
+        reason: String,
+    },
     /// The shard refused; nothing happened.
     #[error("{message}")]
     Refused {
@@ -92,7 +98,7 @@ impl Error {
     /// The SQLSTATE a client sees.
     pub fn sqlstate(&self) -> SqlState {
         match self {
-            Self::Conflict { .. } | Self::ReadWriteConflict { .. } | Self::StaleSchema { .. } | Self::Expired => {
+            Self::Conflict { .. } | Self::ReadWriteConflict { .. } | Self::StaleSchema { .. } | Self::Expired | Self::Lost { .. } => {
                 SqlState::SerializationFailure
             }
             Self::Deadlock { .. } => SqlState::DeadlockDetected,

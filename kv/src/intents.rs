@@ -18,7 +18,7 @@ use proto::{
 use sharddb_proto as proto;
 use tokio::task::AbortHandle;
 
-use crate::{Client, Result, Route, Txn, buffer::Value, client::Routed, reads::point_span};
+use crate::{Attempts, Client, Result, Route, Txn, buffer::Value, client::Routed, reads::point_span, retry::Stale};
 
 /// Buffer size from which writes are flushed. One consensus round carries a few MiB well; more would delay others.
 const FLUSH_BYTES: usize = 8 << 20;
@@ -73,7 +73,7 @@ impl Txn {
             .map(|(key, value)| kv::Write { locked_version: self.locks.remove(&key).unwrap_or(0), key, value })
             .collect();
         let keys: Vec<Bytes> = left.iter().map(|write| write.key.clone()).collect();
-        let mut attempt = 0;
+        let mut attempts = Attempts::default();
         while !left.is_empty() {
             let requests = requests(&self.client, left);
             if let Some(flushed) = &mut self.flushed {
@@ -82,7 +82,7 @@ impl Txn {
                     .filter_map(|request| hull(&request.writes))
                     .for_each(|span| add(&mut flushed.spans, span));
             }
-            left = self.send_intents(requests, primary, &mut attempt).await?;
+            left = self.send_intents(requests, primary, &mut attempts).await?;
         }
         self.unlock_flushed(keys).await;
         Ok(())
@@ -103,7 +103,7 @@ impl Txn {
         &self,
         requests: Vec<IntentRequest>,
         primary: &Bytes,
-        attempt: &mut u32,
+        attempts: &mut Attempts,
     ) -> Result<Vec<kv::Write>> {
         let is_opening = |request: &IntentRequest| request.writes.iter().any(|write| write.key == *primary);
         let (opening, others): (Vec<_>, Vec<_>) = requests.into_iter().partition(is_opening);
@@ -121,7 +121,7 @@ impl Txn {
             }
         }
         if !stale.is_empty() {
-            self.client.reroute(attempt, "intents found their shard cut or moved".to_owned()).await?;
+            self.client.reroute(attempts, Stale::old_map("intents found their shard cut or moved")).await?;
         }
         Ok(stale.into_iter().flat_map(|request| request.writes).collect())
     }

@@ -8,7 +8,7 @@ use proto::{
 use sharddb_proto as proto;
 
 use crate::{
-    Result, Txn,
+    Attempts, Result, Txn,
     client::{Routed, unexpected},
     reads::group_by_route,
 };
@@ -43,7 +43,7 @@ impl Txn {
     /// Locks rows, in order within each shard, and answers their newest values. One answer for each key, in order.
     pub async fn lock(&mut self, keys: &[Bytes], lock: RowLock) -> Result<Vec<LockedRow>> {
         let mut rows: Vec<Option<LockedRow>> = vec![None; keys.len()];
-        let mut attempt = 0;
+        let mut attempts = Attempts::default();
         loop {
             let missing = keys.iter().enumerate().filter(|(i, _)| rows[*i].is_none());
             let mut stale = None;
@@ -64,7 +64,7 @@ impl Txn {
             }
             match stale {
                 None => return Ok(rows.into_iter().map(Option::unwrap_or_default).collect()),
-                Some(reason) => self.client.reroute(&mut attempt, reason).await?,
+                Some(reason) => self.client.reroute(&mut attempts, reason).await?,
             }
         }
     }
@@ -93,7 +93,7 @@ impl Txn {
         timeout_ms: u32,
     ) -> Result<()> {
         let mut rest = Some(span);
-        let mut attempt = 0;
+        let mut attempts = Attempts::default();
         while let Some(span) = rest.take() {
             let (route, part) = self.client.ranges().routes(&span).swap_remove(0);
             self.note_lock_node(route.node);
@@ -106,7 +106,7 @@ impl Txn {
                     rest = (!done).then(|| kv::Span { start: part.end, end: span.end });
                 }
                 Routed::Stale(reason) => {
-                    self.client.reroute(&mut attempt, reason).await?;
+                    self.client.reroute(&mut attempts, reason).await?;
                     rest = Some(span);
                 }
             }

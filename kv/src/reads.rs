@@ -8,7 +8,7 @@ use proto::{
 use sharddb_proto as proto;
 
 use crate::{
-    Client, Result, Route, Txn,
+    Attempts, Client, Result, Route, Txn,
     client::{Routed, unexpected},
 };
 
@@ -70,7 +70,7 @@ pub(crate) async fn fetch_missing(
     read_ts: u64,
     mut values: Vec<Option<Option<Bytes>>>,
 ) -> Result<Vec<Option<Bytes>>> {
-    let mut attempt = 0;
+    let mut attempts = Attempts::default();
     loop {
         let missing = keys.iter().enumerate().filter(|(i, _)| values[*i].is_none());
         let groups = group_by_route(client, missing);
@@ -90,7 +90,7 @@ pub(crate) async fn fetch_missing(
         }
         match stale {
             None => return Ok(values.into_iter().map(Option::unwrap_or_default).collect()),
-            Some(reason) => client.reroute(&mut attempt, reason).await?,
+            Some(reason) => client.reroute(&mut attempts, reason).await?,
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The cached range map: which shard and node a key belongs to.
 //!
 //! The cache may be old. A shard that no longer holds a key answers with a stale epoch, whereupon the map is read
-//! again and the request grouped anew. Loading the map is one atomic read, so routing costs a binary search.
+//! again and the request grouped anew. A replica that does not lead says who does, and only that is noted. Loading the map is one atomic read, so routing costs a binary search.
 
 use std::sync::Arc;
 
+use ahash::AHashMap;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use proto::{Epoch, NodeId, ShardId, kv::Span, meta::RangeDescriptor};
@@ -23,14 +24,23 @@ pub struct Route {
     pub shard: ShardId,
     /// The shard's epoch.
     pub epoch: Epoch,
-    /// The node to ask first.
+    /// The node to ask: its leader, as far as known.
     pub node: NodeId,
+    /// The nodes that have a replica.
+    pub replicas: Arc<[NodeId]>,
 }
 
 impl Route {
     /// Whether the key lies in the range.
     pub fn contains(&self, key: &[u8]) -> bool {
         key >= &self.start[..] && (self.end.is_empty() || key < &self.end[..])
+    }
+
+    /// The replica to ask when the present one does not lead and knows no leader.
+    pub(crate) fn next_replica(&self) -> NodeId {
+        let present = self.replicas.iter().position(|node| *node == self.node);
+        let next = present.map_or(0, |position| position + 1) % self.replicas.len().max(1);
+        self.replicas.get(next).copied().unwrap_or(self.node)
     }
 
     /// The part of `span` inside the range; `None` when they do not meet.
@@ -63,13 +73,7 @@ impl RangeMap {
                 return Err(Error::Internal("the range map has a gap or an overlap".to_owned()));
             }
             expected = range.end.clone();
-            routes.push(Route {
-                start: range.start,
-                end: range.end,
-                shard: ShardId(range.shard),
-                epoch: Epoch(range.epoch),
-                node: NodeId(range.replicas.first().copied().unwrap_or_default()),
-            });
+            routes.push(route_of(range));
         }
         if routes.is_empty() {
             return Err(Error::Internal("the range map is empty".to_owned()));
@@ -93,9 +97,32 @@ impl RangeMap {
             .collect()
     }
 
+    /// The same map with what another one knows of leaders.
+    fn with_leaders_of(mut self, known: &Self) -> Self {
+        let leaders: AHashMap<ShardId, NodeId> = known.routes.iter().map(|route| (route.shard, route.node)).collect();
+        for route in &mut self.routes {
+            if let Some(leader) = leaders.get(&route.shard).filter(|leader| route.replicas.contains(leader)) {
+                route.node = *leader;
+            }
+        }
+        self
+    }
+
     /// Every route in key order.
     pub fn all(&self) -> &[Route] {
         &self.routes
+    }
+}
+
+fn route_of(range: RangeDescriptor) -> Route {
+    let replicas: Arc<[NodeId]> = range.replicas.iter().copied().map(NodeId).collect();
+    Route {
+        start: range.start,
+        end: range.end,
+        shard: ShardId(range.shard),
+        epoch: Epoch(range.epoch),
+        node: replicas.first().copied().unwrap_or_default(),
+        replicas,
     }
 }
 
@@ -117,8 +144,19 @@ impl Router {
 
     pub(crate) async fn refresh(&self, meta: &dyn MetaClient) -> Result<()> {
         let map = RangeMap::new(meta.ranges().await?)?;
-        self.map.store(Arc::new(map));
+        self.map.rcu(|known| map.clone().with_leaders_of(known));
         Ok(())
+    }
+
+    /// Notes a shard's leader, unless somebody found another one since `before` was asked.
+    pub(crate) fn note_leader(&self, shard: ShardId, before: NodeId, leader: NodeId) {
+        self.map.rcu(|known| {
+            let outdated = |route: &Route| route.shard == shard && route.node == before;
+            let Some(position) = known.routes.iter().position(outdated) else { return Arc::clone(known) };
+            let mut map = RangeMap::clone(known);
+            map.routes[position].node = leader;
+            Arc::new(map)
+        });
     }
 }
 

@@ -8,7 +8,7 @@ use proto::{
 use sharddb_proto as proto;
 
 use crate::{
-    Client, Result, Txn,
+    Attempts, Client, Result, Txn,
     client::{Routed, unexpected},
 };
 
@@ -118,11 +118,11 @@ pub(crate) async fn fetch_batch(
     read_ts: u64,
     options: ScanOptions,
 ) -> Result<Batch> {
-    let mut attempt = 0;
+    let mut attempts = Attempts::default();
     loop {
         match fetch(client, txn, span, read_ts, options).await? {
             Routed::Done(answer) => return Ok(answer),
-            Routed::Stale(reason) => client.reroute(&mut attempt, reason).await?,
+            Routed::Stale(reason) => client.reroute(&mut attempts, reason).await?,
         }
     }
 }

@@ -22,8 +22,16 @@ use tokio::sync::Notify;
 #[derive(Default)]
 pub(crate) struct Marks {
     max_read_ts: AtomicU64,
-    keys: Mutex<BTreeMap<Bytes, (TxnId, Timestamp)>>,
+    entered: Mutex<Entered>,
     changed: Notify,
+}
+
+#[derive(Default)]
+struct Entered {
+    keys: BTreeMap<Bytes, (TxnId, Timestamp)>,
+    /// The last timestamp given. Two writers of a key must not get theirs out of order, however old the floor is that
+    /// the second brings.
+    last: Timestamp,
 }
 
 impl Marks {
@@ -45,23 +53,24 @@ impl Marks {
 
     /// Enters a transaction's keys and fixes its timestamp: above every read so far and above `floor`.
     pub(crate) fn enter<'k>(&self, txn: TxnId, keys: impl Iterator<Item = &'k Bytes>, floor: Timestamp) -> Timestamp {
-        let mut marked = self.keys.lock();
-        let ts = self.max_read_ts().max(floor).next();
+        let mut entered = self.entered.lock();
+        let ts = self.max_read_ts().max(floor).max(entered.last).next();
+        entered.last = ts;
         for key in keys {
-            marked.insert(key.clone(), (txn, ts));
+            entered.keys.insert(key.clone(), (txn, ts));
         }
         ts
     }
 
     /// Removes a transaction's keys and wakes those that wait for them.
     pub(crate) fn leave<'k>(&self, txn: TxnId, keys: impl Iterator<Item = &'k Bytes>) {
-        let mut marked = self.keys.lock();
+        let mut entered = self.entered.lock();
         for key in keys {
-            if marked.get(key).is_some_and(|(owner, _)| *owner == txn) {
-                marked.remove(key);
+            if entered.keys.get(key).is_some_and(|(owner, _)| *owner == txn) {
+                entered.keys.remove(key);
             }
         }
-        drop(marked);
+        drop(entered);
         self.changed.notify_waiters();
     }
 
@@ -77,18 +86,23 @@ impl Marks {
 
     /// Whether a reader of `key` at `ts` has to wait.
     pub(crate) fn blocks_key(&self, key: &[u8], ts: Timestamp) -> bool {
-        self.keys.lock().get(key).is_some_and(|(_, mark)| *mark <= ts)
+        self.entered.lock().keys.get(key).is_some_and(|(_, mark)| *mark <= ts)
+    }
+
+    /// Whether a write of this transaction to `key` is under way.
+    pub(crate) fn holds(&self, txn: TxnId, key: &[u8]) -> bool {
+        self.entered.lock().keys.get(key).is_some_and(|(owner, _)| *owner == txn)
     }
 
     /// Whether a reader of `span` at `ts` has to wait.
     pub(crate) fn blocks_span(&self, span: &kv::Span, ts: Timestamp) -> bool {
-        self.keys.lock().range::<[u8], _>(bounds(span)).any(|(_, (_, mark))| *mark <= ts)
+        self.entered.lock().keys.range::<[u8], _>(bounds(span)).any(|(_, (_, mark))| *mark <= ts)
     }
 
     /// A key in the span that another transaction is writing.
     pub(crate) fn foreign_in_span(&self, txn: TxnId, span: &kv::Span) -> Option<Bytes> {
-        let keys = self.keys.lock();
-        let mut range = keys.range::<[u8], _>(bounds(span));
+        let entered = self.entered.lock();
+        let mut range = entered.keys.range::<[u8], _>(bounds(span));
         range.find(|(_, (owner, _))| *owner != txn).map(|(key, _)| key.clone())
     }
 }

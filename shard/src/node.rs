@@ -120,7 +120,8 @@ impl Environment {
             return Err(Failure::Internal("intents cannot be resolved before the node has started".to_owned()));
         };
         let push = self.age_ms(intent) > RECORDLESS_GRACE_MS;
-        let query = kv::QueryTxn { txn: intent.txn, primary: intent.primary.clone(), push, above_ts: above.0 };
+        let (txn, primary) = (intent.txn, intent.primary.clone());
+        let query = kv::QueryTxn { txn, primary, push, above_ts: above.0, one_phase: false };
         resolver.query(query).await.map_err(Failure::Internal)
     }
 

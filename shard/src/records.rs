@@ -36,6 +36,7 @@ impl Replica {
             commit_ts: decide.commit_ts,
             intent_spans: decide.intent_spans,
             now_ms: self.fresh().millis(),
+            one_phase: false,
         };
         self.propose_decision(Epoch(header.epoch), command).await
     }
@@ -57,6 +58,9 @@ impl Replica {
     /// writes an aborted one, so that a late prepare cannot bring it back.
     pub(crate) async fn query_txn(&self, header: &kv::Header, query: kv::QueryTxn) -> Result<kv::TxnStatus, Failure> {
         self.check(header, std::iter::once(&query.primary))?;
+        if query.one_phase {
+            return self.settle_one_phase(header, query).await;
+        }
         let record = self.record(&query)?;
         let status = record.clone().unwrap_or_default();
         if status.state() != txn_status::State::Pending {
@@ -72,6 +76,18 @@ impl Replica {
             return Ok(status);
         }
         self.promise(&query)
+    }
+
+    /// Outcome of a one-phase commit that may still be on its way: it is committed already, or never will be.
+    async fn settle_one_phase(&self, header: &kv::Header, query: kv::QueryTxn) -> Result<kv::TxnStatus, Failure> {
+        let command = kv::DecideCommand {
+            txn: query.txn,
+            primary: query.primary,
+            now_ms: self.fresh().millis(),
+            one_phase: true,
+            ..kv::DecideCommand::default()
+        };
+        self.propose_decision(Epoch(header.epoch), command).await
     }
 
     /// Raises the floor of a transaction that has a record.

@@ -1,6 +1,9 @@
 //! One shard as its leader serves it.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64},
+};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -16,7 +19,7 @@ use sharddb_storage as storage;
 use storage::Engine;
 
 use crate::{
-    apply::{Machine, Shared, load_intents, read_fences, read_swept},
+    apply::{Machine, Shared, load_aborts, load_intents, read_fences, read_swept},
     intent_keys::IntentKeys,
     locks::LockTable,
     marks::Marks,
@@ -49,6 +52,7 @@ impl Replica {
             shard,
             fences: RwLock::new(read_fences(engine.as_ref(), shard)?),
             swept_ms: AtomicU64::new(read_swept(engine.as_ref(), shard)?),
+            has_aborts: AtomicBool::new(true),
             engine,
             range: RwLock::new(range),
             marks: Marks::starting_at(read_floor),
@@ -56,6 +60,7 @@ impl Replica {
             intents: IntentKeys::default(),
         });
         load_intents(&shared)?;
+        load_aborts(&shared)?;
         let machine = Arc::new(Machine::new(Arc::clone(&shared)));
         let group = environment.raft.start_group(raft::log::GroupId(shard.0), machine).await?;
         // Replayed commands raised nothing: no commit so far is above a timestamp taken now.

@@ -116,6 +116,11 @@ impl Replica {
     ) -> Result<kv::CommitResult, Failure> {
         self.check(header, commit.writes.iter().map(|write| &write.key))?;
         let txn = TxnId(header.txn);
+        if commit.retried
+            && let Some(earlier) = self.earlier_attempt(txn, &commit.writes).await?
+        {
+            return Ok(earlier);
+        }
         let floor = self.fresh().max(Timestamp(commit.min_commit_ts));
         let commit_ts = self.shared.marks.enter(txn, commit.writes.iter().map(|write| &write.key), floor);
         let marked = Marked { replica: self, txn, writes: &commit.writes, armed: true };
@@ -131,6 +136,20 @@ impl Replica {
             response::Body::Commit(result) => Ok(result),
             _ => Err(Failure::Internal("a commit with an outcome of the wrong kind".to_owned())),
         }
+    }
+
+    /// What an earlier attempt of a one-phase commit came to, once it is no longer under way.
+    async fn earlier_attempt(&self, txn: TxnId, writes: &[kv::Write]) -> Result<Option<kv::CommitResult>, Failure> {
+        let Some(first) = writes.first() else { return Ok(None) };
+        loop {
+            let changed = self.shared.marks.changed();
+            if !self.shared.marks.holds(txn, &first.key) {
+                break;
+            }
+            changed.await;
+        }
+        let found = mvcc::signed_by(self.engine(), &first.key, txn).map_err(|error| read_failure(&error))?;
+        Ok(found.map(|ts| kv::CommitResult { commit_ts: ts.0 }))
     }
 
     pub(crate) async fn prepare(

@@ -11,7 +11,7 @@ use sharddb_storage::{Cf, Engine, Span};
 use crate::transactions::{Fixture, all, key, pairs};
 
 /// Sends a request to the shard that holds `at`.
-async fn send(fixture: &Fixture, txn: u64, at: &Bytes, body: request::Body) -> response::Body {
+pub(crate) async fn send(fixture: &Fixture, txn: u64, at: &Bytes, body: request::Body) -> response::Body {
     let ranges = fixture.volume.node().ranges();
     let inside = |span: &kv::Span| span.start <= at && (span.end.is_empty() || *at < span.end);
     let range = ranges.into_iter().find(|range| range.span.as_ref().is_some_and(inside)).expect("keys have a shard");
@@ -35,19 +35,19 @@ async fn prepare(fixture: &Fixture, txn: u64, primary: &Bytes, at: &Bytes, begun
 
 /// A push of a transaction that nobody can be asked about.
 async fn push(fixture: &Fixture, txn: u64, primary: &Bytes) {
-    let query = kv::QueryTxn { txn, primary: primary.clone(), push: true, above_ts: 0 };
+    let query = kv::QueryTxn { txn, primary: primary.clone(), push: true, ..kv::QueryTxn::default() };
     match send(fixture, txn, primary, request::Body::QueryTxn(query)).await {
         response::Body::TxnStatus(status) => assert_eq!(status.state(), txn_status::State::Aborted),
         other => panic!("{other:?}"),
     }
 }
 
-async fn now(fixture: &Fixture) -> Timestamp {
+pub(crate) async fn now(fixture: &Fixture) -> Timestamp {
     fixture.client().timestamp().await.expect("the oracle answers")
 }
 
 /// A safe point at which everything so far is old.
-async fn later(fixture: &Fixture) -> Timestamp {
+pub(crate) async fn later(fixture: &Fixture) -> Timestamp {
     let start = now(fixture).await.millis();
     loop {
         let now = now(fixture).await;
@@ -58,7 +58,7 @@ async fn later(fixture: &Fixture) -> Timestamp {
     }
 }
 
-fn records(fixture: &Fixture) -> usize {
+pub(crate) fn records(fixture: &Fixture) -> usize {
     let mut cursor = fixture.engine.cursor(Cf::Local, &Span::new(*b"t", *b"u")).expect("memory can be read");
     let mut count = 0;
     let mut more = cursor.first().expect("memory can be read");
@@ -69,7 +69,7 @@ fn records(fixture: &Fixture) -> usize {
     count
 }
 
-fn is_aborted(body: &response::Body) -> bool {
+pub(crate) fn is_aborted(body: &response::Body) -> bool {
     matches!(body, response::Body::Failure(kv::Failure { kind: Some(failure::Kind::Aborted(_)) }))
 }
 

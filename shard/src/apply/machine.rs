@@ -2,7 +2,10 @@
 
 use std::{
     path::Path,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use ahash::AHashMap;
@@ -24,7 +27,7 @@ use crate::{
     local,
     locks::LockTable,
     marks::Marks,
-    mvcc::{encode_put, encode_tombstone, version_key},
+    mvcc::{encode_put, encode_signed, encode_tombstone, version_key},
 };
 
 /// What the applying side and the serving side of a replica share.
@@ -41,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) fences: RwLock<AHashMap<u32, u64>>,
     /// Milliseconds up to which records of aborted transactions were swept. Changed and asked by commands only.
     pub(crate) swept_ms: AtomicU64,
+    /// Whether the range may hold records of aborted transactions. Without any, commits need not look for theirs.
+    pub(crate) has_aborts: AtomicBool,
 }
 
 /// Applies a shard's commands.
@@ -165,13 +170,34 @@ impl<'a> Run<'a> {
     }
 
     fn commit(&mut self, commit: kv::CommitCommand) -> Result<response::Body, Fatal> {
-        let ts = Timestamp(commit.commit_ts);
-        for write in &commit.writes {
-            self.put_version(&write.key, ts, write.value.as_deref());
+        let (txn, ts) = (TxnId(commit.txn), Timestamp(commit.commit_ts));
+        if self.is_barred(txn, ts, &commit.writes)? {
+            self.after(Effect::Committed(txn, commit.writes));
+            return Ok(failed(failure::Kind::Aborted(kv::Done {})));
+        }
+        if let Some((first, others)) = commit.writes.split_first() {
+            self.batch.put(Cf::Data, version_key(&first.key, ts), encode_signed(txn, first.value.as_deref()));
+            for write in others {
+                self.put_version(&write.key, ts, write.value.as_deref());
+            }
         }
         self.put_fences(&commit.fences);
-        self.after(Effect::Committed(TxnId(commit.txn), commit.writes));
+        self.after(Effect::Committed(txn, commit.writes));
         Ok(response::Body::Commit(kv::CommitResult { commit_ts: commit.commit_ts }))
+    }
+
+    /// Whether a one-phase commit comes too late: somebody asked for its outcome and was told that there is none.
+    fn is_barred(&mut self, txn: TxnId, ts: Timestamp, writes: &[kv::Write]) -> Result<bool, Fatal> {
+        let swept = self.shared.swept_ms.load(Ordering::SeqCst);
+        if swept > 0 && ts.millis() <= swept {
+            return Ok(true);
+        }
+        let Some(first) = writes.first() else { return Ok(false) };
+        if !self.shared.has_aborts.load(Ordering::SeqCst) {
+            return Ok(false);
+        }
+        self.settle()?;
+        Ok(self.read_record(&local::record(&first.key, txn))?.is_some())
     }
 }
 

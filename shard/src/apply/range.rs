@@ -7,7 +7,7 @@ use bytes::Bytes;
 use prost::Message;
 use proto::{
     ShardId,
-    kv::{self, failure, response},
+    kv::{self, failure, response, txn_status},
 };
 use raft::Fatal;
 use sharddb_proto as proto;
@@ -45,6 +45,7 @@ impl Run<'_> {
         *self.shared.range.write() = own;
         self.settle()?;
         load_intents(self.shared)?;
+        load_aborts(self.shared)?;
         Ok(done())
     }
 
@@ -92,6 +93,21 @@ pub(crate) fn load_intents(shared: &Shared) -> Result<(), Fatal> {
         more = cursor.next().map_err(fatal)?;
     }
     shared.intents.reset(count, keys);
+    Ok(())
+}
+
+/// Finds out whether the range holds records of aborted transactions.
+pub(crate) fn load_aborts(shared: &Shared) -> Result<(), Fatal> {
+    let mut cursor = shared.engine.cursor(Cf::Local, &local::records(&shared.span())).map_err(fatal)?;
+    let mut more = cursor.first().map_err(fatal)?;
+    let mut found = false;
+    while more && !found {
+        let status = kv::TxnStatus::decode(cursor.value());
+        let status = status.map_err(|error| Fatal::damaged(format!("a transaction record is damaged: {error}")))?;
+        found = status.state() == txn_status::State::Aborted;
+        more = cursor.next().map_err(fatal)?;
+    }
+    shared.has_aborts.store(found, Ordering::SeqCst);
     Ok(())
 }
 

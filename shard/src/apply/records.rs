@@ -13,8 +13,11 @@ use sharddb_raft as raft;
 use sharddb_storage as storage;
 use storage::Cf;
 
-use super::machine::{Run, done, fatal};
-use crate::local;
+use super::{
+    machine::{Run, done, fatal},
+    range::load_aborts,
+};
+use crate::{local, mvcc};
 
 impl Run<'_> {
     /// Writes the outcome unless one is written; answers the one that holds. A missing record can only be aborted: the
@@ -28,8 +31,14 @@ impl Run<'_> {
         {
             return Ok(response::Body::TxnStatus(status.clone()));
         }
+        if command.one_phase
+            && let Some(committed) = self.committed_in_one_phase(&command)?
+        {
+            return Ok(response::Body::TxnStatus(committed));
+        }
         let commits = command.commit && present.is_some();
         let state = if commits { txn_status::State::Committed } else { txn_status::State::Aborted };
+        self.shared.has_aborts.fetch_or(!commits, Ordering::SeqCst);
         let status = kv::TxnStatus {
             state: state.into(),
             commit_ts: if commits { command.commit_ts } else { 0 },
@@ -40,6 +49,13 @@ impl Run<'_> {
         };
         self.batch().put(Cf::Local, key, status.encode_to_vec());
         Ok(response::Body::TxnStatus(status))
+    }
+
+    fn committed_in_one_phase(&self, command: &kv::DecideCommand) -> Result<Option<kv::TxnStatus>, Fatal> {
+        let txn = TxnId(command.txn);
+        let found = mvcc::signed_by(self.shared.engine.as_ref(), &command.primary, txn).map_err(fatal)?;
+        let state = txn_status::State::Committed.into();
+        Ok(found.map(|ts| kv::TxnStatus { state, commit_ts: ts.0, ..kv::TxnStatus::default() }))
     }
 
     /// Extends the lease of a pending transaction; nothing happens to a decided or unknown one.
@@ -69,6 +85,8 @@ impl Run<'_> {
                 self.batch().delete(Cf::Local, key);
             }
         }
+        self.settle()?;
+        load_aborts(self.shared)?;
         Ok(done())
     }
 

@@ -16,7 +16,7 @@ use storage::{Batch, Cf, Span, export};
 
 use super::{
     machine::{Shared, fatal},
-    range::{load_intents, read_fences, read_swept},
+    range::{load_aborts, load_intents, read_fences, read_swept},
 };
 use crate::local;
 
@@ -73,6 +73,7 @@ pub(super) fn restore(shared: &Shared, directory: &Path, position: Bytes) -> Res
     batch.put(Cf::Local, local::position(shared.shard), position);
     shared.engine.write(&batch).map_err(fatal)?;
     load_intents(shared)?;
+    load_aborts(shared)?;
     *shared.fences.write() = read_fences(shared.engine.as_ref(), shared.shard)?;
     shared.swept_ms.store(read_swept(shared.engine.as_ref(), shared.shard)?, Ordering::SeqCst);
     Ok(())

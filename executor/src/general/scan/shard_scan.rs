@@ -4,7 +4,7 @@
 //! anew and may then take several fragments, one after the other. A shard refuses before it has sent anything, so
 //! nothing is read twice. How far a shard runs ahead of the reader is bounded by the transport.
 
-use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
+use std::{collections::VecDeque, fmt, sync::Arc};
 
 use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use datafusion::{
@@ -21,17 +21,12 @@ use datafusion::{
 };
 use fragment::{FragmentError, FragmentStream, ScanLeaf, ScanSpec, encode_fragment, to_datafusion};
 use futures::StreamExt;
-use proto::{NodeId, SqlError, SqlResult, SqlState, kv as wire};
+use proto::{SqlError, SqlResult, SqlState, kv as wire};
 use sharddb_fragment as fragment;
 use sharddb_kv as kv;
 use sharddb_proto as proto;
 
 use crate::general::context::Statement;
-
-/// How often a partition is routed anew. A split or leader change needs one or two.
-const ROUTE_ATTEMPTS_MAX: u32 = 12;
-/// First pause between attempts; doubles up to about a second.
-const ROUTE_BACKOFF: Duration = Duration::from_millis(1);
 
 /// What is scanned.
 #[derive(Clone, Debug)]
@@ -121,7 +116,7 @@ impl ExecutionPlan for ShardScanExec {
             exec: self.clone(),
             pending: self.scan.partitions[partition].iter().cloned().collect(),
             running: None,
-            attempts: 0,
+            attempts: kv::Attempts::default(),
             rows: MetricBuilder::new(&self.metrics).output_rows(partition),
         };
         let batches = futures::stream::try_unfold(reader, |mut reader| async move {
@@ -142,13 +137,14 @@ struct PartitionReader {
     /// Spans not yet sent.
     pending: VecDeque<wire::Span>,
     running: Option<Running>,
-    attempts: u32,
+    attempts: kv::Attempts,
     rows: Count,
 }
 
 /// A fragment on its way.
 struct Running {
     stream: FragmentStream,
+    route: kv::Route,
     spans: Vec<wire::Span>,
     started: bool,
 }
@@ -196,8 +192,8 @@ impl PartitionReader {
         let Some(route) = route else { return Ok(false) };
         let request = self.request(&route, &spans)?;
         statement.general.traffic.add_fragment();
-        let stream = statement.general.fragments.fragment(NodeId(route.node.0), request);
-        self.running = Some(Running { stream, spans, started: false });
+        let stream = statement.general.fragments.fragment(route.node, request);
+        self.running = Some(Running { stream, route, spans, started: false });
         Ok(true)
     }
 
@@ -218,27 +214,13 @@ impl PartitionReader {
         })
     }
 
-    /// Reads the range map again and puts the fragment's spans back.
+    /// Finds the shard's new place and puts the fragment's spans back.
     async fn refused(&mut self, kind: wire::failure::Kind) -> SqlResult<()> {
-        use wire::failure::Kind;
         let Some(running) = self.running.take() else { return Ok(()) };
-        let stale = matches!(
-            kind,
-            // A fragment only reads, so it does not matter whether it ran.
-            Kind::StaleEpoch(_)
-                | Kind::NotLeader(_)
-                | Kind::UnknownShard(_)
-                | Kind::Unreachable(_)
-                | Kind::Ambiguous(_)
-        );
-        if !stale || running.started || self.attempts >= ROUTE_ATTEMPTS_MAX {
+        let client = &self.exec.statement.general.client;
+        if running.started || !client.reroute_fragment(&mut self.attempts, &running.route, &kind).await? {
             return Err(refusal(kind));
         }
-        if self.attempts > 0 {
-            tokio::time::sleep(ROUTE_BACKOFF * (1 << self.attempts.min(10))).await;
-        }
-        self.attempts += 1;
-        self.exec.statement.general.client.refresh_ranges().await?;
         for span in running.spans.into_iter().rev() {
             self.pending.push_front(span);
         }
@@ -256,7 +238,6 @@ fn refusal(kind: wire::failure::Kind) -> SqlError {
         }
         Kind::Internal(message) => SqlError::internal(message),
         Kind::StaleSchema(_) => kv::Error::StaleSchema { table: 0 }.into(),
-        Kind::Unreachable(reason) | Kind::Ambiguous(reason) => SqlError::new(SqlState::ConnectionFailure, reason),
         _ => SqlError::new(SqlState::ConnectionFailure, "no shard is available for the request: the range moved"),
     }
 }
