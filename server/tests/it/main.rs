@@ -3,6 +3,7 @@
 mod fragments;
 mod http;
 mod money;
+mod one_phase;
 mod process;
 mod protocol;
 mod psql;
@@ -11,4 +12,5 @@ mod reclaim;
 mod records;
 mod signals;
 mod startup;
+mod through;
 mod transactions;

@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use sharddb_kv::{Client, Error, Isolation, RowLock, ScanOptions, Txn, TxnOptions};
 use sharddb_proto::{
-    SqlState,
-    kv::{LockMode, Span, WaitPolicy},
+    SqlState, Timestamp,
+    kv::{self, LockMode, WaitPolicy},
 };
 use sharddb_raft::log::{LogOptions, RealFiles};
 use sharddb_server::Volume;
-use sharddb_storage::{Engine, MemoryEngine};
+use sharddb_storage::{Cf, Engine, MemoryEngine, Span};
 use tempfile::TempDir;
 
 const UPDATE: RowLock = RowLock { mode: LockMode::Update, wait: WaitPolicy::Block, timeout_ms: 0 };
@@ -41,6 +41,21 @@ impl Fixture {
 
     pub(crate) fn client(&self) -> &Client {
         self.volume.client()
+    }
+
+    /// When each version of a key was committed, the newest first.
+    pub(crate) fn versions(&self, key: &Bytes) -> Vec<Timestamp> {
+        let mut cursor = self.engine.cursor(Cf::Data, &Span::default()).expect("memory can be read");
+        let mut versions = Vec::new();
+        let mut more = cursor.first().expect("memory can be read");
+        while more {
+            let (found, inverted) = cursor.key().split_last_chunk::<8>().expect("versions have a timestamp");
+            if found == key {
+                versions.push(Timestamp(!u64::from_be_bytes(*inverted)));
+            }
+            more = cursor.next().expect("memory can be read");
+        }
+        versions
     }
 
     /// Stops in order and starts again.

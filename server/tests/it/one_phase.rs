@@ -1,0 +1,140 @@
+//! One-phase commits whose answers are lost, or that never arrive.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use bytes::Bytes;
+use sharddb_kv::{BoxFuture, Client, Error, Transport, TxnOptions};
+use sharddb_proto::{
+    NodeId, Timestamp,
+    kv::{self, failure, request, response, txn_status},
+};
+
+use crate::{
+    records::{is_aborted, later, now, records, send},
+    through::Through,
+    transactions::{Fixture, all, key, pairs},
+};
+
+const TXN: u64 = 7;
+
+async fn commit(fixture: &Fixture, name: &str, value: &'static str, retried: bool) -> response::Body {
+    let write = kv::Write { key: key(name), value: Some(Bytes::from_static(value.as_bytes())), locked_version: 0 };
+    let commit = kv::Commit { writes: vec![write], retried, ..kv::Commit::default() };
+    send(fixture, TXN, &key(name), request::Body::Commit(commit)).await
+}
+
+async fn ask(fixture: &Fixture, name: &str) -> kv::TxnStatus {
+    let query = kv::QueryTxn { txn: TXN, primary: key(name), one_phase: true, ..kv::QueryTxn::default() };
+    match send(fixture, TXN, &key(name), request::Body::QueryTxn(query)).await {
+        response::Body::TxnStatus(status) => status,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn committed(body: &response::Body) -> Timestamp {
+    match body {
+        response::Body::Commit(result) => Timestamp(result.commit_ts),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_sent_again_happens_once() {
+    let fixture = Fixture::new().await;
+    let first = committed(&commit(&fixture, "a", "1", false).await);
+    assert_eq!(committed(&commit(&fixture, "a", "1", true).await), first);
+    let mut txn = fixture.client().begin(TxnOptions::default());
+    txn.put_guarded(key("a"), Bytes::from_static(b"2"));
+    txn.commit().await.expect("another transaction goes on");
+    let fixture = fixture.restart().await;
+    assert_eq!(committed(&commit(&fixture, "a", "1", true).await), first, "a later version hides nothing");
+    assert_eq!(all(fixture.client()).await, pairs(&[("a", "2")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_an_outcome_fixes_it() {
+    let fixture = Fixture::sharded().await;
+    let first = committed(&commit(&fixture, "a", "1", false).await);
+    let status = ask(&fixture, "a").await;
+    assert_eq!((status.state(), status.commit_ts), (txn_status::State::Committed, first.0));
+
+    assert_eq!(ask(&fixture, "d").await.state(), txn_status::State::Aborted);
+    assert!(is_aborted(&commit(&fixture, "d", "late", false).await));
+    let fixture = fixture.restart().await;
+    assert!(is_aborted(&commit(&fixture, "d", "late", true).await));
+    assert_eq!(all(fixture.client()).await, pairs(&[("a", "1")]));
+
+    fixture.client().collect_garbage(later(&fixture).await).await.expect("garbage is collected");
+    assert_eq!(records(&fixture), 0, "the answer need not be kept for ever");
+    now(&fixture).await;
+    committed(&commit(&fixture, "d", "another", false).await);
+}
+
+/// Loses some commits, or their answers.
+struct Lossy {
+    node: sharddb_shard::Node,
+    requests_lost: AtomicU32,
+    answers_lost: AtomicU32,
+}
+
+fn ambiguous() -> kv::Response {
+    let kind = Some(failure::Kind::Ambiguous("the line is dead".to_owned()));
+    kv::Response { body: Some(response::Body::Failure(kv::Failure { kind })) }
+}
+
+fn take(count: &AtomicU32) -> bool {
+    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
+impl Transport for Lossy {
+    fn call<'a>(&'a self, _: NodeId, request: kv::Request) -> BoxFuture<'a, kv::Response> {
+        Box::pin(async move {
+            let is_commit = matches!(request.body, Some(request::Body::Commit(_)));
+            if is_commit && take(&self.requests_lost) {
+                return ambiguous();
+            }
+            let answer = self.node.execute(request).await;
+            if is_commit && take(&self.answers_lost) { ambiguous() } else { answer }
+        })
+    }
+}
+
+async fn lossy(fixture: &Fixture, requests_lost: u32, answers_lost: u32) -> Client {
+    let transport = Lossy {
+        node: fixture.volume.node().clone(),
+        requests_lost: requests_lost.into(),
+        answers_lost: answers_lost.into(),
+    };
+    let meta = Through(fixture.client().clone());
+    Client::open(Arc::new(transport), Arc::new(meta)).await.expect("the range map is read")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_requests_and_answers_are_invisible() {
+    for (requests, answers) in [(1, 0), (0, 1), (3, 0), (2, 2)] {
+        let fixture = Fixture::new().await;
+        let client = lossy(&fixture, requests, answers).await;
+        let mut txn = client.begin(TxnOptions::default());
+        for (name, value) in [("a", "1"), ("b", "2")] {
+            txn.put_guarded(key(name), Bytes::from_static(value.as_bytes()));
+        }
+        let timestamp = txn.commit().await.expect("the commit gets through").expect("something was written");
+        assert_eq!(all(&client).await, pairs(&[("a", "1"), ("b", "2")]));
+        let versions = fixture.versions(&key("a"));
+        assert_eq!(versions, [timestamp], "lost: {requests} requests, {answers} answers");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_never_gets_through_has_not_happened() {
+    let fixture = Fixture::new().await;
+    let client = lossy(&fixture, u32::MAX, 0).await;
+    let mut txn = client.begin(TxnOptions::default());
+    txn.put_guarded(key("a"), Bytes::from_static(b"1"));
+    let error = txn.commit().await.expect_err("no commit gets through");
+    assert!(matches!(error, Error::Lost { .. }), "{error:?}");
+    assert_eq!(all(&client).await, pairs(&[]));
+}
