@@ -127,10 +127,7 @@ impl Client {
     /// carried out all the same, which does no harm to any but a one-phase commit ([`Commit.retried`](kv::Commit)).
     pub(crate) async fn send(&self, route: &Route, txn: TxnId, body: request::Body) -> Result<Routed<response::Body>> {
         let answer = self.call(route, txn, body).await?;
-        let kind = match failure_of(answer) {
-            Err(answer) => return Ok(Routed::Done(answer)),
-            Ok(kind) => kind,
-        };
+        let Some(kind) = failure_of(&answer) else { return Ok(Routed::Done(answer)) };
         match Stale::of(route, &kind) {
             Some(stale) => {
                 self.learn(route, &kind);
@@ -149,14 +146,10 @@ impl Client {
     }
 }
 
-/// The failure that an answer tells, or the answer.
-pub(crate) fn failure_of(answer: response::Body) -> std::result::Result<failure::Kind, response::Body> {
-    match answer {
-        response::Body::Failure(kv::Failure { kind }) => {
-            Ok(kind.unwrap_or_else(|| failure::Kind::Internal("an empty failure".to_owned())))
-        }
-        answer => Err(answer),
-    }
+/// The failure that an answer tells.
+pub(crate) fn failure_of(answer: &response::Body) -> Option<failure::Kind> {
+    let response::Body::Failure(failure) = answer else { return None };
+    Some(failure.kind.clone().unwrap_or_else(|| failure::Kind::Internal("an empty failure".to_owned())))
 }
 
 pub(crate) fn unexpected(request: &str) -> Error {

@@ -234,7 +234,8 @@ impl TwoPhase {
         let mut left: Vec<usize> = (0..self.writes.len()).collect();
         let mut attempts = Attempts::default();
         while !left.is_empty() {
-            let expires_ms = if attempts.is_first() { now } else { self.client.timestamp().await? }.millis() + EXPIRY_MS;
+            let expires_ms =
+                if attempts.is_first() { now } else { self.client.timestamp().await? }.millis() + EXPIRY_MS;
             let keys = left.iter().map(|i| (*i, &self.writes[*i].key));
             let groups = group_by_route(&self.client, keys);
             let answers =

@@ -98,9 +98,11 @@ impl Error {
     /// The SQLSTATE a client sees.
     pub fn sqlstate(&self) -> SqlState {
         match self {
-            Self::Conflict { .. } | Self::ReadWriteConflict { .. } | Self::StaleSchema { .. } | Self::Expired | Self::Lost { .. } => {
-                SqlState::SerializationFailure
-            }
+            Self::Conflict { .. }
+            | Self::ReadWriteConflict { .. }
+            | Self::StaleSchema { .. }
+            | Self::Expired
+            | Self::Lost { .. } => SqlState::SerializationFailure,
             Self::Deadlock { .. } => SqlState::DeadlockDetected,
             Self::LockNotAvailable { .. } | Self::LockTimeout { .. } => SqlState::LockNotAvailable,
             Self::Refused { state, .. } | Self::Unknown { state, .. } => *state,

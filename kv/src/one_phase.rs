@@ -70,7 +70,7 @@ impl<'a> OnePhase<'a> {
         let answer = self.client.call(route, self.txn, request::Body::Commit(self.commit.clone())).await?;
         let kind = match answer {
             response::Body::Commit(done) => return Ok(Attempt::Committed(Timestamp(done.commit_ts))),
-            answer => failure_of(answer).map_err(|_| unexpected("Commit"))?,
+            answer => failure_of(&answer).ok_or_else(|| unexpected("Commit"))?,
         };
         self.client.learn(route, &kind);
         match kind {

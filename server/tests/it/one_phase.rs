@@ -128,7 +128,7 @@ async fn lost_requests_and_answers_are_invisible() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_never_gets_through_has_not_happened() {
     let fixture = Fixture::new().await;
     let client = lossy(&fixture, u32::MAX, 0).await;

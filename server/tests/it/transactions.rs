@@ -366,7 +366,7 @@ async fn garbage_goes_and_present_values_stay() {
     fixture.client().collect_garbage(safe).await.expect("garbage is collected");
     assert_eq!(all(fixture.client()).await, pairs(&[("a", "9")]));
     assert_eq!(fixture.engine.contents(sharddb_storage::Cf::Data).len(), 1);
-    let whole = Span { start: key(""), end: key("z") };
+    let whole = kv::Span { start: key(""), end: key("z") };
     fixture.client().delete_range(whole).await.expect("the range is deleted");
     assert_eq!(all(fixture.client()).await, []);
 }
