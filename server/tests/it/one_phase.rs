@@ -13,7 +13,7 @@ use sharddb_proto::{
 };
 
 use crate::{
-    records::{is_aborted, later, now, records, send},
+    records::{is_aborted, later, records, send},
     through::Through,
     transactions::{Fixture, all, key, pairs},
 };
@@ -69,7 +69,7 @@ async fn who_asks_for_an_outcome_fixes_it() {
 
     fixture.client().collect_garbage(later(&fixture).await).await.expect("garbage is collected");
     assert_eq!(records(&fixture), 0, "the answer need not be kept for ever");
-    now(&fixture).await;
+    later(&fixture).await;
     committed(&commit(&fixture, "d", "another", false).await);
 }
 
