@@ -39,7 +39,7 @@ impl MetaClient for Through {
         self.0.meta().allocate_object_ids(count)
     }
 
-    fn raise_safe_point(&self, timestamp: Timestamp) -> BoxFuture<'_, Result<()>> {
+    fn raise_safe_point(&self, timestamp: Timestamp) -> BoxFuture<'_, Result<Timestamp>> {
         self.0.meta().raise_safe_point(timestamp)
     }
 }
