@@ -28,6 +28,10 @@ impl Meta {
         let body = match self.answer(call).await {
             Ok(body) => body,
             Err(Error::NotLeader { leader }) => Body::NotLeader(NotLeader { leader: leader.unwrap_or(0) }),
+            // Other members go on without this one.
+            Err(Error::Raft(_)) if self.inner.group.failure().is_some() && self.members().len() > 1 => {
+                Body::NotLeader(NotLeader { leader: 0 })
+            }
             Err(error) => {
                 let sqlstate = error.sqlstate().code().to_owned();
                 Body::Refused(Refused { sqlstate, message: error.to_string() })

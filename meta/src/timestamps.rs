@@ -82,6 +82,13 @@ impl Meta {
         }
     }
 
+    /// A timestamp that every later one is above, if this member leads. Who does not lead may think of a window as used up
+    /// that another one has only begun.
+    pub fn last_timestamp(&self) -> Option<Timestamp> {
+        let last = self.inner.oracle.last();
+        self.leads().then_some(last)
+    }
+
     /// A timestamp without waiting. With the window used up it is the last one again: nothing can be committed then,
     /// because the log that the window could not be written to is the one commits go through.
     pub fn fresh(&self) -> Timestamp {

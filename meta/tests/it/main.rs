@@ -1,0 +1,6 @@
+//! The meta group's parts together, over a log and a network of the tests' own.
+
+mod deadlocks;
+mod failover;
+mod log;
+mod remote;
