@@ -13,6 +13,7 @@ use openraft::{
     EmptyNode, Raft, ReadPolicy,
     async_runtime::watch::WatchReceiver,
     errors::{ClientWriteError, LinearizableReadError, RaftError},
+    impls::ProgressResponder,
     metrics::{RaftServerMetrics, WaitError},
 };
 use tokio::{
@@ -24,7 +25,7 @@ use crate::{
     error::{Error, stopped},
     log::{GroupId, LogError, SharedLog},
     state_machine::Driver,
-    types::{Command, Types},
+    types::{Command, Leader, Types},
 };
 
 /// Largest proposal. One entry is written and applied as a whole, so a larger one would stall its neighbours.
@@ -101,6 +102,11 @@ impl Group {
 
     /// Replicates a command; answers its outcome once it is durable on a quorum and applied here.
     pub async fn propose(&self, command: Bytes) -> Result<Bytes, Error> {
+        self.propose_in(self.term(), command).await
+    }
+
+    /// As `propose`, but only if this replica leads in this term; refused otherwise.
+    pub async fn propose_in(&self, term: u64, command: Bytes) -> Result<Bytes, Error> {
         if command.len() > PROPOSAL_BYTES_MAX {
             return Err(Error::TooLarge { bytes: command.len() });
         }
@@ -108,17 +114,24 @@ impl Group {
             return Err(failure.into());
         }
         self.check_lease()?;
-        match self.inner.raft.client_write(Command(command)).await {
-            Ok(written) => Ok(written.data),
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
-                Err(Error::NotLeader { leader: forward.leader_id })
-            }
+        let leader = Leader { term, node_id: *self.inner.raft.node_id() };
+        let (responder, outcome) = ProgressResponder::complete_only();
+        let proposed = self.inner.raft.write(Command(command)).with_leader(leader).responder(responder).await;
+        let answer = match proposed {
+            Ok(()) => outcome.await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match answer {
+            Ok(Ok(written)) => Ok(written.data),
+            Ok(Err(ClientWriteError::ForwardToLeader(forward))) => Err(Error::NotLeader { leader: forward.leader_id }),
             // Whatever failed failed while the entry was on its way to the disk: it may be there after a restart.
-            Err(error) => {
-                let failure = self.inner.log.failure();
-                Err(Error::Unknown(failure.unwrap_or_else(|| ended(self.inner.id, &error.to_string()))))
-            }
+            Ok(Err(error)) => Err(self.unknown(&error.to_string())),
+            Err(error) => Err(self.unknown(&error)),
         }
+    }
+
+    fn unknown(&self, error: &str) -> Error {
+        Error::Unknown(self.inner.log.failure().unwrap_or_else(|| ended(self.inner.id, error)))
     }
 
     /// Whether this replica leads, as far as it knows.

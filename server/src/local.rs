@@ -1,6 +1,6 @@
 //! The client's view of shards and meta in the same process: direct calls.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use fragment::{FragmentStream, FragmentTransport};
@@ -13,6 +13,9 @@ use sharddb_kv as kv;
 use sharddb_meta as meta;
 use sharddb_proto as proto;
 use sharddb_shard as shard;
+
+/// Time between looks at whether timestamps have reached one: their own unit.
+const REACH_PAUSE: Duration = Duration::from_millis(1);
 
 /// Calls the shards of this process, whatever node is asked for: there is only one.
 pub(crate) struct LocalTransport(pub(crate) Node);
@@ -86,6 +89,24 @@ pub(crate) struct LocalOracle(pub(crate) Meta);
 impl shard::Oracle for LocalOracle {
     fn fresh(&self) -> Timestamp {
         self.0.fresh()
+    }
+
+    fn timestamp(&self) -> Pin<Box<dyn Future<Output = Result<Timestamp, String>> + Send + '_>> {
+        Box::pin(async { self.0.timestamp().await.map_err(|error| error.to_string()) })
+    }
+
+    fn has_reached(&self, ts: Timestamp) -> bool {
+        self.0.try_timestamp().is_some_and(|now| now >= ts)
+    }
+
+    fn reach(&self, ts: Timestamp) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+        Box::pin(async move {
+            // Time goes on, and timestamps with it.
+            while self.timestamp().await? < ts {
+                tokio::time::sleep(REACH_PAUSE).await;
+            }
+            Ok(())
+        })
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use prost::Message;
 use proto::{
-    Epoch, ShardId, Timestamp, TxnId,
+    ShardId, Timestamp, TxnId,
     kv::{self, command, response, txn_status},
 };
 use sharddb_proto as proto;
@@ -55,7 +55,7 @@ pub(crate) async fn sweep(node: Weak<Inner>) {
 }
 
 async fn sweep_replica(replica: &Replica, rest: Option<kv::Span>) -> Result<Option<kv::Span>, Failure> {
-    if replica.shared.intents.is_empty() {
+    if replica.shared.intents.is_empty() || replica.serving_term().is_err() {
         return Ok(None);
     }
     let span = rest.unwrap_or_else(|| replica.range().span.unwrap_or_default());
@@ -92,7 +92,7 @@ struct Ended {
 }
 
 async fn sweep_records(replica: &Arc<Replica>, before_ms: u64) -> Result<(), Failure> {
-    let epoch = replica.range().epoch;
+    let at = replica.here()?;
     let ended = ended_before(replica, before_ms)?;
     if let Some(resolver) = replica.environment.resolver() {
         for (name, status) in ended.committed {
@@ -103,7 +103,7 @@ async fn sweep_records(replica: &Arc<Replica>, before_ms: u64) -> Result<(), Fai
         return Ok(());
     }
     let sweep = kv::SweepRecords { before_ms, records: ended.aborted };
-    replica.propose(Epoch(epoch), command::Body::SweepRecords(sweep)).await.map(drop)
+    replica.propose(at, command::Body::SweepRecords(sweep)).await.map(drop)
 }
 
 /// The shard's records that were decided at or before `before_ms`.

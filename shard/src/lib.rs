@@ -25,6 +25,7 @@ mod promises;
 mod read;
 mod records;
 mod replica;
+mod serving;
 mod write;
 
 pub use mvcc::{Direction, VersionCursor};

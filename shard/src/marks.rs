@@ -35,11 +35,11 @@ struct Entered {
 }
 
 impl Marks {
-    /// Starts with everything at or below `ts` taken for read, as a new leader must.
-    pub(crate) fn starting_at(ts: Timestamp) -> Self {
-        let marks = Self::default();
-        marks.raise_read_ts(ts);
-        marks
+    /// Forgets every write under way, and takes everything at or below `ts` for read.
+    pub(crate) fn reset(&self, ts: Timestamp) {
+        self.raise_read_ts(ts);
+        self.entered.lock().keys.clear();
+        self.changed.notify_waiters();
     }
 
     /// Promises that no later commit on this shard has a timestamp at or below `ts`.
@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn a_writer_commits_above_every_earlier_read_and_blocks_later_ones() {
-        let marks = Marks::starting_at(Timestamp(10));
+        let marks = Marks::default();
+        marks.reset(Timestamp(10));
         let key = Bytes::from_static(b"k");
         let ts = marks.enter(TxnId(1), [&key].into_iter(), Timestamp(7));
         assert_eq!(ts, Timestamp(11));

@@ -4,36 +4,50 @@ use std::{
     collections::HashMap,
     future::Future,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, Weak},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use parking_lot::RwLock;
 use prost::Message;
 use proto::{
-    Epoch, ShardId, Timestamp, TxnId,
+    ShardId, Timestamp, TxnId,
     kv::{self, command, request, response},
 };
-use raft::RaftHost;
+use raft::{RaftHost, log::GroupId};
 use sharddb_proto as proto;
 use sharddb_raft as raft;
 use sharddb_storage as storage;
 use storage::{Batch, Cf, Engine, Span};
+use tokio::{sync::Notify, time::timeout};
 
 use crate::{
     housekeeping, local,
     locks::LockTable,
-    replica::{Failure, Replica},
+    replica::{Failure, Replica, Start},
 };
 
 /// An intent whose transaction has no record is given this long before its transaction is aborted: its coordinator may
 /// be about to write the record.
 const RECORDLESS_GRACE_MS: u64 = 6000;
 
-/// Where commit timestamps come from.
+/// Time after which the task that starts shards sees whether its node is gone.
+const BIRTHS_CHECK: Duration = Duration::from_secs(5);
+
+/// Where timestamps come from.
 pub trait Oracle: Send + Sync {
-    /// A timestamp above every one handed out before, anywhere in the cluster.
+    /// A recent timestamp, without waiting: the newest this process knows. Where timestamps are made it is a new one.
     fn fresh(&self) -> Timestamp;
+
+    /// A timestamp above every one handed out before, anywhere in the cluster.
+    fn timestamp(&self) -> Pin<Box<dyn Future<Output = Result<Timestamp, String>> + Send + '_>>;
+
+    /// Whether all timestamps handed out from now on, anywhere in the cluster, are known to be at or above `ts`.
+    fn has_reached(&self, ts: Timestamp) -> bool;
+
+    /// Sees to it that they are.
+    fn reach(&self, ts: Timestamp) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>>;
 }
 
 /// Asks how a transaction ended, and ends it where its coordinator did not.
@@ -60,6 +74,8 @@ pub struct Environment {
     pub oracle: Arc<dyn Oracle>,
     /// Set once the transactional client exists.
     resolver: OnceLock<Arc<dyn TxnResolver>>,
+    /// Told when a shard was cut and its parts are to be started.
+    pub(crate) births: Arc<Notify>,
 }
 
 /// Why shards could not be opened.
@@ -99,6 +115,8 @@ pub(crate) struct Inner {
     environment: Arc<Environment>,
     locks: Arc<LockTable>,
     replicas: RwLock<HashMap<ShardId, Arc<Replica>>>,
+    /// Held while shards are started.
+    starting: tokio::sync::Mutex<()>,
 }
 
 impl Inner {
@@ -110,7 +128,7 @@ impl Inner {
 impl Environment {
     /// Collects the surroundings; the resolver comes later.
     pub fn new(engine: Arc<dyn Engine>, raft: Arc<RaftHost>, oracle: Arc<dyn Oracle>) -> Self {
-        Self { engine, raft, oracle, resolver: OnceLock::new() }
+        Self { engine, raft, oracle, resolver: OnceLock::new(), births: Arc::default() }
     }
 
     /// Status of the transaction whose intent stands here. One that looks dead is pushed; one that is pending promises to
@@ -130,6 +148,14 @@ impl Environment {
         self.oracle.fresh().millis().saturating_sub(Timestamp(intent.prepare_ts).millis())
     }
 
+    /// Waits until no reader anywhere can begin below `ts`, so that everybody sees what is committed there.
+    pub(crate) async fn reach(&self, ts: Timestamp) -> Result<(), Failure> {
+        if self.oracle.has_reached(ts) {
+            return Ok(());
+        }
+        self.oracle.reach(ts).await.map_err(Failure::Ambiguous)
+    }
+
     /// Whom to ask, once the node has started.
     pub(crate) fn resolver(&self) -> Option<&Arc<dyn TxnResolver>> {
         self.resolver.get()
@@ -137,17 +163,24 @@ impl Environment {
 }
 
 impl Node {
-    /// Opens every shard that the volume has a descriptor of.
+    /// Opens every shard that the volume has a descriptor of. Those with one replica serve when this returns.
     pub async fn open(environment: Environment) -> Result<Self, OpenError> {
-        let inner = Inner { environment: Arc::new(environment), locks: Arc::default(), replicas: RwLock::default() };
+        let inner = Inner {
+            environment: Arc::new(environment),
+            locks: Arc::default(),
+            replicas: RwLock::default(),
+            starting: tokio::sync::Mutex::default(),
+        };
         let node = Self { inner: Arc::new(inner) };
         node.start_known().await?;
+        tokio::spawn(start_births(Arc::downgrade(&node.inner)));
         Ok(node)
     }
 
     /// Starts every shard that has a descriptor and does not run. Replaying one shard's log may bring the descriptors of
     /// shards that were cut off it.
     async fn start_known(&self) -> Result<(), OpenError> {
+        let _one_at_a_time = self.inner.starting.lock().await;
         loop {
             let known = read_descriptors(self.inner.environment.engine.as_ref())?;
             let missing = known.into_iter().filter(|range| self.replica(range.shard).is_none());
@@ -156,9 +189,19 @@ impl Node {
                 return Ok(());
             }
             for range in missing {
-                self.start(range, Timestamp::ZERO).await?;
+                let start = self.how_to_start(ShardId(range.shard))?;
+                self.start(range, start).await?;
             }
         }
+    }
+
+    fn how_to_start(&self, shard: ShardId) -> Result<Start, OpenError> {
+        let environment = &self.inner.environment;
+        if environment.raft.known_groups().contains(&GroupId(shard.0)) {
+            return Ok(Start::Again);
+        }
+        let born = environment.engine.get(Cf::Local, &local::position(shard))?.is_some();
+        Ok(if born { Start::Birth } else { Start::Join })
     }
 
     /// Sets whom to ask about transactions, and starts looking after old intents.
@@ -168,20 +211,28 @@ impl Node {
         }
     }
 
-    /// Makes a shard with an empty log on this volume, for a new cluster.
+    /// Makes a shard of one replica on this volume, for a new cluster. Its log may be there already, and with it shards
+    /// that were cut off it.
     pub async fn create_shard(&self, range: kv::Range) -> Result<(), OpenError> {
-        let mut batch = Batch::default();
-        batch.put(Cf::Local, local::descriptor(ShardId(range.shard)), range.encode_to_vec());
-        self.inner.environment.engine.write(&batch)?;
-        self.inner.environment.engine.flush()?;
+        {
+            let _one_at_a_time = self.inner.starting.lock().await;
+            let mut batch = Batch::default();
+            batch.put(Cf::Local, local::descriptor(ShardId(range.shard)), range.encode_to_vec());
+            self.inner.environment.engine.write(&batch)?;
+            self.inner.environment.engine.flush()?;
+            self.start(range, Start::Create).await?;
+        }
         self.start_known().await
     }
 
-    async fn start(&self, range: kv::Range, read_floor: Timestamp) -> Result<(), OpenError> {
+    async fn start(&self, range: kv::Range, start: Start) -> Result<(), OpenError> {
         let shard = ShardId(range.shard);
         let environment = Arc::clone(&self.inner.environment);
-        let replica = Replica::start(range, environment, Arc::clone(&self.inner.locks), read_floor).await?;
-        self.inner.replicas.write().insert(shard, Arc::new(replica));
+        let replica = Replica::start(range, environment, Arc::clone(&self.inner.locks), start).await?;
+        self.inner.replicas.write().insert(shard, Arc::clone(&replica));
+        if replica.group.is_leader() {
+            replica.served().await;
+        }
         Ok(())
     }
 
@@ -264,15 +315,25 @@ impl Node {
         header: &kv::Header,
         split: kv::Split,
     ) -> Result<response::Body, Failure> {
-        replica.check(header, split.at.iter())?;
-        let new_shards = split.new_shards.clone();
-        replica.propose(Epoch(header.epoch), command::Body::Split(split)).await?;
-        let floor = replica.shared.marks.max_read_ts().max(replica.fresh());
-        let descriptors = read_descriptors(replica.engine()).map_err(|error| Failure::Internal(error.to_string()))?;
-        for range in descriptors.into_iter().filter(|range| new_shards.contains(&range.shard)) {
-            self.start(range, floor).await.map_err(|error| Failure::Internal(error.to_string()))?;
-        }
+        let at = replica.check(header, split.at.iter())?;
+        replica.propose(at, command::Body::Split(split)).await?;
+        self.start_known().await.map_err(|error| Failure::Internal(error.to_string()))?;
         Ok(done())
+    }
+}
+
+/// Starts shards as they are cut off others.
+async fn start_births(node: Weak<Inner>) {
+    let Some(inner) = node.upgrade() else { return };
+    let births = Arc::clone(&inner.environment.births);
+    drop(inner);
+    loop {
+        // Looked at now and then, so that this ends with its node.
+        let _elapsed = timeout(BIRTHS_CHECK, births.notified()).await;
+        let Some(inner) = node.upgrade() else { return };
+        if let Err(error) = (Node { inner }).start_known().await {
+            tracing::error!(%error, "could not start a shard that was cut off another one");
+        }
     }
 }
 
@@ -281,8 +342,8 @@ async fn delete_range(
     header: &kv::Header,
     delete: kv::DeleteRange,
 ) -> Result<response::Body, Failure> {
-    replica.check_span(header, delete.span.as_ref().unwrap_or(&kv::Span::default()))?;
-    replica.propose(Epoch(header.epoch), command::Body::DeleteRange(delete)).await
+    let at = replica.check_span(header, delete.span.as_ref().unwrap_or(&kv::Span::default()))?;
+    replica.propose(at, command::Body::DeleteRange(delete)).await
 }
 
 fn describe(replica: &Replica) -> kv::ShardDescription {

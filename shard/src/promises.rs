@@ -16,10 +16,16 @@ use proto::{Timestamp, TxnId};
 use sharddb_proto as proto;
 
 /// Floors of pending transactions, and decisions under way.
+#[derive(Default)]
 pub(crate) struct Promises {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
     /// Floor of every transaction.
     floor: Timestamp,
-    txns: Mutex<AHashMap<TxnId, Promise>>,
+    txns: AHashMap<TxnId, Promise>,
 }
 
 #[derive(Default)]
@@ -29,16 +35,17 @@ struct Promise {
 }
 
 impl Promises {
-    /// With nothing promised but that nobody commits at or below `floor`.
-    pub(crate) fn above(floor: Timestamp) -> Self {
-        Self { floor, txns: Mutex::default() }
+    /// Forgets all but that nobody commits at or below `floor`.
+    pub(crate) fn reset(&self, floor: Timestamp) {
+        *self.state.lock() = State { floor, txns: AHashMap::default() };
     }
 
     /// Begins a decision to commit at `commit_ts`; refused with the floor if that is too low.
     pub(crate) fn begin_decision(&self, txn: TxnId, commit_ts: Timestamp) -> Result<(), Timestamp> {
-        let mut txns = self.txns.lock();
-        let promise = txns.entry(txn).or_default();
-        let floor = promise.floor.max(self.floor);
+        let mut state = self.state.lock();
+        let least = state.floor;
+        let promise = state.txns.entry(txn).or_default();
+        let floor = promise.floor.max(least);
         if commit_ts <= floor {
             return Err(floor);
         }
@@ -48,13 +55,13 @@ impl Promises {
 
     /// The transaction is decided, or its decision is known not to have been carried out.
     pub(crate) fn forget(&self, txn: TxnId) {
-        self.txns.lock().remove(&txn);
+        self.state.lock().txns.remove(&txn);
     }
 
     /// Promises that the transaction commits above `ts`; false while a decision is under way.
     pub(crate) fn raise(&self, txn: TxnId, ts: Timestamp) -> bool {
-        let mut txns = self.txns.lock();
-        let promise = txns.entry(txn).or_default();
+        let mut state = self.state.lock();
+        let promise = state.txns.entry(txn).or_default();
         if !promise.deciding {
             promise.floor = promise.floor.max(ts);
         }
@@ -68,7 +75,8 @@ mod tests {
 
     #[test]
     fn a_commit_is_above_every_promise() {
-        let promises = Promises::above(Timestamp(5));
+        let promises = Promises::default();
+        promises.reset(Timestamp(5));
         let txn = TxnId(1);
         assert_eq!(promises.begin_decision(txn, Timestamp(5)), Err(Timestamp(5)));
         assert!(promises.raise(txn, Timestamp(9)) && promises.raise(txn, Timestamp(7)));
@@ -76,6 +84,6 @@ mod tests {
         assert_eq!(promises.begin_decision(txn, Timestamp(10)), Ok(()));
         assert!(!promises.raise(txn, Timestamp(11)), "the decision is under way");
         promises.forget(txn);
-        assert!(promises.txns.lock().is_empty());
+        assert!(promises.state.lock().txns.is_empty());
     }
 }

@@ -45,7 +45,7 @@ enum Met {
 
 impl Replica {
     pub(crate) async fn get(&self, header: &kv::Header, get: kv::Get) -> Result<kv::GetResult, Failure> {
-        self.check(header, get.keys.iter())?;
+        let at = self.check(header, get.keys.iter())?;
         let txn = TxnId(header.txn);
         // One key's latest version is a consistent cut by itself; several need a timestamp.
         let latest = get.read_ts == 0 && get.keys.len() == 1;
@@ -64,7 +64,7 @@ impl Replica {
             }
             versions.push(self.read_key(key, ts, txn).await?);
         }
-        self.check(header, std::iter::empty())?;
+        self.check_still(at)?;
         Ok(kv::GetResult { versions })
     }
 
@@ -149,7 +149,7 @@ impl Replica {
 
     pub(crate) async fn scan(&self, header: &kv::Header, scan: kv::Scan) -> Result<kv::ScanResult, Failure> {
         let span = scan.span.unwrap_or_default();
-        self.check_span(header, &span)?;
+        let at = self.check_span(header, &span)?;
         let ts = if scan.read_ts == 0 { self.fresh() } else { Timestamp(scan.read_ts) };
         let overlay = self.prepare_scan(&span, ts, TxnId(header.txn)).await?;
         let direction = if scan.reverse { Direction::Reverse } else { Direction::Forward };
@@ -157,7 +157,7 @@ impl Replica {
         let bytes_max = if scan.max_bytes == 0 { SCAN_BYTES_MAX } else { SCAN_BYTES_MAX.min(scan.max_bytes as usize) };
         let mut rows = Rows { rows: Vec::new(), bytes: 0, rows_max, bytes_max };
         let rest = rows.fill(self, &span, ts, direction, overlay).map_err(|error| read_failure(&error))?;
-        self.check(header, std::iter::empty())?;
+        self.check_still(at)?;
         Ok(kv::ScanResult { rows: rows.rows, rest })
     }
 

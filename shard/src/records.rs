@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 use proto::{
-    Epoch, Timestamp, TxnId,
+    Timestamp, TxnId,
     kv::{self, command, response, txn_status},
 };
 use sharddb_proto as proto;
@@ -13,6 +13,7 @@ use storage::Cf;
 use crate::{
     local,
     replica::{Failure, Replica, read_failure},
+    serving::At,
 };
 
 /// Intents that one command resolves, so that other commands of the shard are not held up.
@@ -22,7 +23,7 @@ impl Replica {
     /// Decides a transaction whose primary lies here. Answers the outcome that holds; still pending, with the floor, if
     /// readers were promised a later commit.
     pub(crate) async fn decide(&self, header: &kv::Header, decide: kv::Decide) -> Result<kv::TxnStatus, Failure> {
-        self.check(header, std::iter::once(&decide.primary))?;
+        let at = self.check(header, std::iter::once(&decide.primary))?;
         let txn = TxnId(header.txn);
         if decide.commit
             && let Err(floor) = self.promises.begin_decision(txn, Timestamp(decide.commit_ts))
@@ -38,12 +39,12 @@ impl Replica {
             now_ms: self.fresh().millis(),
             one_phase: false,
         };
-        self.propose_decision(Epoch(header.epoch), command).await
+        self.propose_decision(at, command).await
     }
 
-    async fn propose_decision(&self, epoch: Epoch, command: kv::DecideCommand) -> Result<kv::TxnStatus, Failure> {
+    async fn propose_decision(&self, at: At, command: kv::DecideCommand) -> Result<kv::TxnStatus, Failure> {
         let txn = TxnId(command.txn);
-        let outcome = self.propose(epoch, command::Body::Decide(command)).await;
+        let outcome = self.propose(at, command::Body::Decide(command)).await;
         // Whoever does not know whether it was decided must not let readers pass by.
         if !matches!(outcome, Err(Failure::Unknown(_) | Failure::Internal(_))) {
             self.promises.forget(txn);
@@ -57,12 +58,13 @@ impl Replica {
     /// Status of a transaction whose primary lies here. Without a record it counts as pending until it is pushed, which
     /// writes an aborted one, so that a late prepare cannot bring it back.
     pub(crate) async fn query_txn(&self, header: &kv::Header, query: kv::QueryTxn) -> Result<kv::TxnStatus, Failure> {
-        self.check(header, std::iter::once(&query.primary))?;
+        let at = self.check(header, std::iter::once(&query.primary))?;
         if query.one_phase {
-            return self.settle_one_phase(header, query).await;
+            return self.settle_one_phase(at, query).await;
         }
         let record = self.record(&query)?;
         let status = record.clone().unwrap_or_default();
+        // What is decided is decided, whoever leads.
         if status.state() != txn_status::State::Pending {
             return Ok(status);
         }
@@ -70,16 +72,15 @@ impl Replica {
         if query.push && status.expires_ms < now_ms {
             let abort =
                 kv::DecideCommand { txn: query.txn, primary: query.primary, now_ms, ..kv::DecideCommand::default() };
-            return self.propose_decision(Epoch(header.epoch), abort).await;
+            return self.propose_decision(at, abort).await;
         }
-        if query.above_ts == 0 || record.is_none() {
-            return Ok(status);
-        }
-        self.promise(&query)
+        let answer = if query.above_ts == 0 || record.is_none() { status } else { self.promise(&query)? };
+        self.check_still(at)?;
+        Ok(answer)
     }
 
     /// Outcome of a one-phase commit that may still be on its way: it is committed already, or never will be.
-    async fn settle_one_phase(&self, header: &kv::Header, query: kv::QueryTxn) -> Result<kv::TxnStatus, Failure> {
+    async fn settle_one_phase(&self, at: At, query: kv::QueryTxn) -> Result<kv::TxnStatus, Failure> {
         let command = kv::DecideCommand {
             txn: query.txn,
             primary: query.primary,
@@ -87,7 +88,7 @@ impl Replica {
             one_phase: true,
             ..kv::DecideCommand::default()
         };
-        self.propose_decision(Epoch(header.epoch), command).await
+        self.propose_decision(at, command).await
     }
 
     /// Raises the floor of a transaction that has a record.
@@ -114,15 +115,15 @@ impl Replica {
 
     /// Extends the lease of a pending transaction.
     pub(crate) async fn heartbeat(&self, header: &kv::Header, beat: kv::Heartbeat) -> Result<(), Failure> {
-        self.check(header, std::iter::once(&beat.primary))?;
+        let at = self.check(header, std::iter::once(&beat.primary))?;
         let beat = kv::HeartbeatCommand { txn: header.txn, primary: beat.primary, expires_ms: beat.expires_ms };
-        self.propose(Epoch(header.epoch), command::Body::Heartbeat(beat)).await.map(drop)
+        self.propose(at, command::Body::Heartbeat(beat)).await.map(drop)
     }
 
     /// Turns a decided transaction's intents into versions or removes them: spans part by part, single keys and the
     /// record at last.
     pub(crate) async fn resolve(&self, header: &kv::Header, resolve: kv::Resolve) -> Result<(), Failure> {
-        self.check(header, resolve.keys.iter())?;
+        let at = self.check(header, resolve.keys.iter())?;
         // An intent that moved to another shard must not count as resolved: its record is about to be forgotten.
         for span in &resolve.spans {
             self.check_span(header, span)?;
@@ -135,7 +136,7 @@ impl Replica {
             ..kv::ResolveCommand::default()
         };
         for span in resolve.spans {
-            self.resolve_span(Epoch(header.epoch), &command, span).await?;
+            self.resolve_span(at, &command, span).await?;
         }
         let last = kv::ResolveCommand {
             keys: resolve.keys,
@@ -143,15 +144,15 @@ impl Replica {
             primary: resolve.primary,
             ..command
         };
-        self.propose(Epoch(header.epoch), command::Body::Resolve(last)).await.map(drop)
+        self.propose(at, command::Body::Resolve(last)).await.map(drop)
     }
 
-    async fn resolve_span(&self, epoch: Epoch, command: &kv::ResolveCommand, span: kv::Span) -> Result<(), Failure> {
+    async fn resolve_span(&self, at: At, command: &kv::ResolveCommand, span: kv::Span) -> Result<(), Failure> {
         let mut start = span.start;
         loop {
             let part = kv::Span { start, end: span.end.clone() };
             let command = kv::ResolveCommand { spans: vec![part], ..command.clone() };
-            start = match self.propose(epoch, command::Body::Resolve(command)).await? {
+            start = match self.propose(at, command::Body::Resolve(command)).await? {
                 response::Body::Resolve(kv::ResolveResult { rest }) => rest,
                 _ => return Err(Failure::Internal("a resolve with an outcome of the wrong kind".to_owned())),
             };

@@ -1,4 +1,4 @@
-//! One shard as its leader serves it.
+//! One shard as its leader serves it, and what the replica is while it does not lead.
 
 use std::sync::{
     Arc,
@@ -6,67 +6,85 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use parking_lot::RwLock;
 use prost::Message;
 use proto::{
-    Epoch, ShardId, Timestamp,
+    Epoch, Timestamp,
     kv::{self, command, failure, response},
 };
-use raft::Group;
+use raft::{Group, log::GroupId};
 use sharddb_proto as proto;
 use sharddb_raft as raft;
 use sharddb_storage as storage;
 use storage::Engine;
+use tokio::sync::Notify;
 
 use crate::{
-    apply::{Machine, Shared, load_aborts, load_intents, read_fences, read_swept},
-    intent_keys::IntentKeys,
+    apply::{Machine, Shared},
     locks::LockTable,
-    marks::Marks,
     node::{Environment, OpenError},
     promises::Promises,
+    serving::{self, At},
 };
 
 /// Why a request was not carried out, as the client is told.
 pub(crate) type Failure = failure::Kind;
 
-/// A shard led by this node.
+/// A shard's replica on this node. It serves while it leads.
 pub(crate) struct Replica {
     pub(crate) shared: Arc<Shared>,
     pub(crate) group: Group,
     pub(crate) environment: Arc<Environment>,
     pub(crate) promises: Promises,
+    /// The term it has taken over in; 0 while it has not.
+    pub(crate) serving: AtomicU64,
+    /// Told whenever it begins to serve.
+    pub(crate) began: Notify,
+    /// Its range was cut off a shard that serves here: what is locked there stays locked. Until its first takeover.
+    pub(crate) inherits: AtomicBool,
+}
+
+/// How a replica comes to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// A new shard of one replica.
+    Create,
+    /// With what the log and the state hold.
+    Again,
+    /// Cut off another shard of this node.
+    Birth,
+    /// Without anything, for the leader to bring up.
+    Join,
 }
 
 impl Replica {
-    /// Starts a shard that this volume has a descriptor of.
+    /// Starts a replica that this volume has a descriptor of.
     pub(crate) async fn start(
         range: kv::Range,
         environment: Arc<Environment>,
         locks: Arc<LockTable>,
-        read_floor: Timestamp,
-    ) -> Result<Self, OpenError> {
-        let shard = ShardId(range.shard);
-        let engine: Arc<dyn Engine> = Arc::clone(&environment.engine);
-        let shared = Arc::new(Shared {
-            shard,
-            fences: RwLock::new(read_fences(engine.as_ref(), shard)?),
-            swept_ms: AtomicU64::new(read_swept(engine.as_ref(), shard)?),
-            has_aborts: AtomicBool::new(true),
-            engine,
-            range: RwLock::new(range),
-            marks: Marks::starting_at(read_floor),
-            locks,
-            intents: IntentKeys::default(),
-        });
-        load_intents(&shared)?;
-        load_aborts(&shared)?;
+        start: Start,
+    ) -> Result<Arc<Self>, OpenError> {
+        let group = GroupId(range.shard);
+        let shared = Arc::new(Shared::load(range, &environment, locks)?);
         let machine = Arc::new(Machine::new(Arc::clone(&shared)));
-        let group = environment.raft.start_group(raft::log::GroupId(shard.0), machine).await?;
-        // Replayed commands raised nothing: no commit so far is above a timestamp taken now.
-        let floor = environment.oracle.fresh();
-        shared.marks.raise_read_ts(floor);
-        Ok(Self { shared, group, environment, promises: Promises::above(floor) })
+        let raft = &environment.raft;
+        let group = match start {
+            Start::Create => raft.create_group(group, machine).await?,
+            Start::Again => raft.start_group(group, machine).await?,
+            Start::Birth => raft.spawn_group(group, machine).await?,
+            Start::Join => raft.join_group(group, machine).await?,
+        };
+        let replica = Arc::new(Self {
+            shared,
+            group,
+            environment,
+            promises: Promises::default(),
+            serving: AtomicU64::new(0),
+            began: Notify::new(),
+            inherits: AtomicBool::new(start == Start::Birth),
+        });
+        tokio::spawn(serving::follow(Arc::downgrade(&replica)));
+        Ok(replica)
     }
 
     pub(crate) fn range(&self) -> kv::Range {
@@ -81,8 +99,10 @@ impl Replica {
         self.environment.oracle.fresh()
     }
 
-    /// Checks that every key lies in the range and that the request was planned against accepted layouts.
-    pub(crate) fn check<'k>(&self, header: &kv::Header, keys: impl Iterator<Item = &'k Bytes>) -> Result<(), Failure> {
+    /// Checks that this replica serves, that every key lies in the range and that the request was planned against accepted
+    /// layouts.
+    pub(crate) fn check<'k>(&self, header: &kv::Header, keys: impl Iterator<Item = &'k Bytes>) -> Result<At, Failure> {
+        let term = self.serving_term()?;
         let range = self.shared.range.read();
         if header.epoch != range.epoch {
             return Err(Failure::StaleEpoch(range.clone()));
@@ -94,10 +114,12 @@ impl Replica {
             }
         }
         drop(range);
-        self.check_guards(&header.guards)
+        self.check_guards(&header.guards)?;
+        Ok(At { epoch: Epoch(header.epoch), term })
     }
 
-    pub(crate) fn check_span(&self, header: &kv::Header, span: &kv::Span) -> Result<(), Failure> {
+    pub(crate) fn check_span(&self, header: &kv::Header, span: &kv::Span) -> Result<At, Failure> {
+        let term = self.serving_term()?;
         let range = self.shared.range.read();
         let own = range.span.as_ref().expect("a range has a span");
         let inside = span.start >= own.start && (own.end.is_empty() || (!span.end.is_empty() && span.end <= own.end));
@@ -105,7 +127,22 @@ impl Replica {
             return Err(Failure::StaleEpoch(range.clone()));
         }
         drop(range);
-        self.check_guards(&header.guards)
+        self.check_guards(&header.guards)?;
+        Ok(At { epoch: Epoch(header.epoch), term })
+    }
+
+    /// Checks that all the time since `at` the same range was served in the same term.
+    pub(crate) fn check_still(&self, at: At) -> Result<(), Failure> {
+        if self.serving_term()? != at.term {
+            return Err(self.not_leader());
+        }
+        let range = self.shared.range.read();
+        if at.epoch.0 == range.epoch { Ok(()) } else { Err(Failure::StaleEpoch(range.clone())) }
+    }
+
+    /// As the replica serves now, for what it does by itself.
+    pub(crate) fn here(&self) -> Result<At, Failure> {
+        Ok(At { term: self.serving_term()?, epoch: Epoch(self.shared.range.read().epoch) })
     }
 
     fn check_guards(&self, guards: &[kv::Guard]) -> Result<(), Failure> {
@@ -118,31 +155,15 @@ impl Replica {
     }
 
     /// Replicates a command and answers its outcome.
-    pub(crate) async fn propose(&self, epoch: Epoch, body: command::Body) -> Result<response::Body, Failure> {
-        let command = kv::Command { epoch: epoch.0, body: Some(body) };
-        let outcome = self.group.propose(command.encode_to_vec().into()).await.map_err(|error| refusal(&error))?;
+    pub(crate) async fn propose(&self, at: At, body: command::Body) -> Result<response::Body, Failure> {
+        let command = kv::Command { epoch: at.epoch.0, body: Some(body) }.encode_to_vec().into();
+        let outcome = self.group.propose_in(at.term, command).await.map_err(|error| serving::refusal(self, &error))?;
         let response = kv::Response::decode(outcome).map_err(|error| Failure::Internal(error.to_string()))?;
         match response.body {
             Some(response::Body::Failure(kv::Failure { kind: Some(kind) })) => Err(kind),
             Some(body) => Ok(body),
             None => Err(Failure::Internal("an empty outcome".to_owned())),
         }
-    }
-}
-
-/// What the client is told when a proposal was not carried out, or when nobody knows.
-fn refusal(error: &raft::Error) -> Failure {
-    let reason = || kv::Refused { sqlstate: error.sqlstate().to_owned(), message: error.to_string() };
-    match error {
-        raft::Error::NotLeader { leader } => {
-            Failure::NotLeader(kv::NotLeader { leader_node: leader.unwrap_or_default() })
-        }
-        raft::Error::TooLarge { .. } | raft::Error::Log(_) => Failure::Refused(reason()),
-        raft::Error::Unknown(_) => Failure::Unknown(reason()),
-        raft::Error::Stopped(_)
-        | raft::Error::Exists(_)
-        | raft::Error::Membership(_)
-        | raft::Error::Transfer { .. } => Failure::Internal(error.to_string()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use proto::{
-    Epoch, Timestamp, TxnId,
+    Timestamp, TxnId,
     kv::{self, LockMode, WaitPolicy, command, response, txn_status},
 };
 use sharddb_proto as proto;
@@ -16,14 +16,27 @@ use crate::{
     locks::{Mode, Refusal, Wait},
     mvcc,
     replica::{Failure, Replica, read_failure},
+    serving::At,
 };
 
 /// How long a locker waits for news of a pending transaction before it asks the primary again.
 const PENDING_RECHECK: Duration = Duration::from_millis(10);
 
 impl Replica {
+    fn lock_failure(&self, refusal: Refusal, key: &Bytes) -> Failure {
+        let row = |reason: &str| kv::Conflict { key: key.clone(), reason: reason.to_owned() };
+        match refusal {
+            Refusal::Deadlock(cycle) => {
+                Failure::Deadlock(kv::Deadlock { cycle: cycle.into_iter().map(|txn| txn.0).collect() })
+            }
+            Refusal::Timeout => Failure::LockTimeout(row("timeout")),
+            Refusal::Busy => Failure::LockNotAvailable(row("locked")),
+            Refusal::Lost => self.not_leader(),
+        }
+    }
+
     pub(crate) async fn lock(&self, header: &kv::Header, lock: kv::Lock) -> Result<kv::LockResult, Failure> {
-        self.check(header, lock.keys.iter())?;
+        let at = self.check(header, lock.keys.iter())?;
         let mode = LockMode::try_from(lock.mode).map_err(|_| Failure::Internal("an unknown lock mode".to_owned()))?;
         let policy =
             WaitPolicy::try_from(lock.wait).map_err(|_| Failure::Internal("an unknown wait policy".to_owned()))?;
@@ -39,13 +52,13 @@ impl Replica {
             }
         }
         // A split while waiting: the lock stands, but the row may belong to another shard now.
-        self.check(header, lock.keys.iter())?;
+        self.check_still(at)?;
         Ok(kv::LockResult { rows })
     }
 
     async fn lock_key(&self, txn: TxnId, key: &Bytes, mode: Mode, wait: Wait) -> Result<kv::Version, Failure> {
         let locked = self.shared.locks.lock_row(txn, key, mode, wait).await;
-        locked.map_err(|refusal| lock_failure(refusal, key))?;
+        locked.map_err(|refusal| self.lock_failure(refusal, key))?;
         self.wait_for_intent(txn, key, wait).await?;
         self.read_newest(key, txn).await
     }
@@ -63,10 +76,10 @@ impl Replica {
                 continue;
             }
             if wait.policy != WaitPolicy::Block {
-                return Err(lock_failure(Refusal::Busy, key));
+                return Err(self.lock_failure(Refusal::Busy, key));
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Err(lock_failure(Refusal::Timeout, key));
+                return Err(self.lock_failure(Refusal::Timeout, key));
             }
             // Woken or not, the primary knows best.
             let _woken = timeout(PENDING_RECHECK, changed).await;
@@ -81,6 +94,7 @@ impl Replica {
         status: &kv::TxnStatus,
         mut keys: Vec<Bytes>,
     ) -> Result<(), Failure> {
+        let at = self.here()?;
         let range = self.range();
         let span = range.span.clone().unwrap_or_default();
         keys.retain(|key| *key >= span.start && (span.end.is_empty() || *key < span.end));
@@ -94,19 +108,20 @@ impl Replica {
             keys,
             ..kv::ResolveCommand::default()
         };
-        self.propose(Epoch(range.epoch), command::Body::Resolve(resolve)).await.map(drop)
+        self.propose(at, command::Body::Resolve(resolve)).await.map(drop)
     }
 
     pub(crate) async fn lock_table(&self, header: &kv::Header, lock: kv::LockTable) -> Result<(), Failure> {
         let span = lock.span.unwrap_or_default();
-        self.check_span(header, &span)?;
+        let at = self.check_span(header, &span)?;
         let policy =
             WaitPolicy::try_from(lock.wait).map_err(|_| Failure::Internal("an unknown wait policy".to_owned()))?;
         let table = span.start.slice(..span.start.len().min(4));
         let mode = if lock.exclusive { Mode::TableExclusive } else { Mode::TableShared };
         let wait = Wait::new(policy, lock.timeout_ms);
         let locked = self.shared.locks.lock(TxnId(header.txn), &table, mode, wait).await;
-        locked.map_err(|refusal| lock_failure(refusal, &table))
+        locked.map_err(|refusal| self.lock_failure(refusal, &table))?;
+        self.check_still(at)
     }
 
     pub(crate) async fn commit(
@@ -114,7 +129,7 @@ impl Replica {
         header: &kv::Header,
         commit: kv::Commit,
     ) -> Result<kv::CommitResult, Failure> {
-        self.check(header, commit.writes.iter().map(|write| &write.key))?;
+        let at = self.check(header, commit.writes.iter().map(|write| &write.key))?;
         let txn = TxnId(header.txn);
         if commit.retried
             && let Some(earlier) = self.earlier_attempt(txn, &commit.writes).await?
@@ -132,8 +147,10 @@ impl Replica {
             writes: commit.writes.clone(),
             fences: commit.fences,
         };
-        match marked.propose(Epoch(header.epoch), command::Body::Commit(command)).await? {
-            response::Body::Commit(result) => Ok(result),
+        let proposed = marked.propose(at, command::Body::Commit(command));
+        let (proposed, reached) = tokio::join!(proposed, self.environment.reach(commit_ts));
+        match proposed? {
+            response::Body::Commit(result) => reached.map(|()| result),
             _ => Err(Failure::Internal("a commit with an outcome of the wrong kind".to_owned())),
         }
     }
@@ -157,7 +174,7 @@ impl Replica {
         header: &kv::Header,
         prepare: kv::Prepare,
     ) -> Result<kv::PrepareResult, Failure> {
-        self.check(header, prepare.writes.iter().map(|write| &write.key))?;
+        let at = self.check(header, prepare.writes.iter().map(|write| &write.key))?;
         let txn = TxnId(header.txn);
         let prepare_ts = self.shared.marks.enter(txn, prepare.writes.iter().map(|write| &write.key), self.fresh());
         let marked = Marked { replica: self, txn, writes: &prepare.writes, armed: true };
@@ -172,8 +189,10 @@ impl Replica {
             write_record: prepare.is_primary,
             begun_ms: prepare.begun_ms,
         };
-        match marked.propose(Epoch(header.epoch), command::Body::Intent(command)).await? {
-            response::Body::Prepare(result) => Ok(result),
+        let proposed = marked.propose(at, command::Body::Intent(command));
+        let (proposed, reached) = tokio::join!(proposed, self.environment.reach(prepare_ts));
+        match proposed? {
+            response::Body::Prepare(result) => reached.map(|()| result),
             _ => Err(Failure::Internal("a prepare with an outcome of the wrong kind".to_owned())),
         }
     }
@@ -204,6 +223,10 @@ impl Replica {
         for (key, version) in writes.chain(locked) {
             if self.shared.locks.protects(txn, key) {
                 continue;
+            }
+            // Who shuts a table out waits for every writer whose lock is known: this one's is not.
+            if self.shared.locks.is_shut(txn, key) {
+                return Err(conflict(key, "write"));
             }
             if let Some(intent) = self.intent(key)? {
                 if intent.txn == txn.0 {
@@ -265,11 +288,13 @@ impl Replica {
 
     /// SERIALIZABLE over several shards, after every write is prepared.
     pub(crate) async fn validate(&self, header: &kv::Header, validate: &kv::Validate) -> Result<(), Failure> {
+        let at = self.check(header, std::iter::empty())?;
         for span in &validate.spans {
             self.check_span(header, span)?;
         }
         self.shared.marks.raise_read_ts(Timestamp(validate.commit_ts));
-        self.check_spans(TxnId(header.txn), &validate.spans, Timestamp(validate.snapshot_ts)).await
+        self.check_spans(TxnId(header.txn), &validate.spans, Timestamp(validate.snapshot_ts)).await?;
+        self.check_still(at)
     }
 }
 
@@ -285,12 +310,12 @@ impl Marked<'_> {
     /// Proposes in a task of its own, so that the marks are removed whether or not the caller waits for the outcome:
     /// by applying the command, or here if it is refused. A node that failed leaves the outcome open, and the marks keep
     /// readers from what may have been committed.
-    async fn propose(mut self, epoch: Epoch, body: command::Body) -> Result<response::Body, Failure> {
+    async fn propose(mut self, at: At, body: command::Body) -> Result<response::Body, Failure> {
         self.armed = false;
         let (replica, txn) = (Arc::clone(self.replica), self.txn);
         let keys: Vec<Bytes> = self.writes.iter().map(|write| write.key.clone()).collect();
         let proposal = tokio::spawn(async move {
-            let outcome = replica.propose(epoch, body).await;
+            let outcome = replica.propose(at, body).await;
             if !matches!(outcome, Ok(_) | Err(Failure::Internal(_) | Failure::Unknown(_))) {
                 replica.shared.marks.leave(txn, keys.iter());
             }
@@ -310,15 +335,4 @@ impl Drop for Marked<'_> {
 
 fn conflict(key: &Bytes, reason: &str) -> Failure {
     Failure::Conflict(kv::Conflict { key: key.clone(), reason: reason.to_owned() })
-}
-
-fn lock_failure(refusal: Refusal, key: &Bytes) -> Failure {
-    let row = |reason: &str| kv::Conflict { key: key.clone(), reason: reason.to_owned() };
-    match refusal {
-        Refusal::Deadlock(cycle) => {
-            Failure::Deadlock(kv::Deadlock { cycle: cycle.into_iter().map(|txn| txn.0).collect() })
-        }
-        Refusal::Timeout => Failure::LockTimeout(row("timeout")),
-        Refusal::Busy => Failure::LockNotAvailable(row("locked")),
-    }
 }

@@ -21,6 +21,7 @@ use sharddb_proto as proto;
 use sharddb_raft as raft;
 use sharddb_storage as storage;
 use storage::{Batch, Cf, Engine, Span};
+use tokio::sync::Notify;
 
 use crate::{
     intent_keys::IntentKeys,
@@ -28,6 +29,7 @@ use crate::{
     locks::LockTable,
     marks::Marks,
     mvcc::{encode_put, encode_signed, encode_tombstone, version_key},
+    node::Environment,
 };
 
 /// What the applying side and the serving side of a replica share.
@@ -46,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) swept_ms: AtomicU64,
     /// Whether the range may hold records of aborted transactions. Without any, commits need not look for theirs.
     pub(crate) has_aborts: AtomicBool,
+    /// Told when a shard was cut off this one.
+    pub(crate) births: Arc<Notify>,
 }
 
 /// Applies a shard's commands.
@@ -56,6 +60,8 @@ pub(crate) struct Machine {
 /// The writes of one run of commands.
 pub(super) struct Run<'a> {
     pub(super) shared: &'a Shared,
+    /// Where the machine is once the run is written.
+    pub(super) position: Bytes,
     batch: Batch,
     /// Once written: whose marks and locks go.
     effects: Vec<Effect>,
@@ -70,11 +76,34 @@ pub(super) enum Effect {
     Committed(TxnId, Vec<kv::Write>),
     /// Intents stand: marks go, locks stay.
     Prepared(TxnId, Vec<kv::Write>),
+    /// Shards were cut off: the node starts them.
+    Cut,
     /// Intents are resolved: locks go, and those who waited look again.
     Resolved(TxnId),
 }
 
 impl Shared {
+    /// Reads what there is of a shard.
+    pub(crate) fn load(range: kv::Range, environment: &Environment, locks: Arc<LockTable>) -> Result<Self, Fatal> {
+        let shard = ShardId(range.shard);
+        let engine = Arc::clone(&environment.engine);
+        let shared = Self {
+            shard,
+            fences: RwLock::new(range::read_fences(engine.as_ref(), shard)?),
+            swept_ms: AtomicU64::new(range::read_swept(engine.as_ref(), shard)?),
+            has_aborts: AtomicBool::new(true),
+            engine,
+            range: RwLock::new(range),
+            marks: Marks::default(),
+            locks,
+            intents: IntentKeys::default(),
+            births: Arc::clone(&environment.births),
+        };
+        range::load_intents(&shared)?;
+        range::load_aborts(&shared)?;
+        Ok(shared)
+    }
+
     pub(crate) fn span(&self) -> Span {
         let range = self.range.read();
         let span = range.span.as_ref();
@@ -92,9 +121,9 @@ impl Machine {
 }
 
 impl<'a> Run<'a> {
-    fn new(shared: &'a Shared) -> Self {
+    fn new(shared: &'a Shared, position: Bytes) -> Self {
         let (batch, effects, intents_added, intents_removed) = Default::default();
-        Self { shared, batch, effects, intents_added, intents_removed }
+        Self { shared, position, batch, effects, intents_added, intents_removed }
     }
 
     /// The batch to add to.
@@ -120,6 +149,7 @@ impl<'a> Run<'a> {
                     self.shared.locks.release_all(txn);
                 }
                 Effect::Prepared(txn, writes) => self.shared.marks.leave(txn, writes.iter().map(|write| &write.key)),
+                Effect::Cut => self.shared.births.notify_one(),
                 Effect::Resolved(txn) => {
                     self.shared.locks.release_all(txn);
                     self.shared.marks.wake();
@@ -208,7 +238,7 @@ impl StateMachine for Machine {
     }
 
     fn apply(&self, commands: &[Committed], position: Bytes) -> Result<Vec<Bytes>, Fatal> {
-        let mut run = Run::new(&self.shared);
+        let mut run = Run::new(&self.shared, position.clone());
         let mut outcomes = Vec::with_capacity(commands.len());
         for committed in commands {
             let body = run.apply(&committed.command)?;
@@ -232,7 +262,7 @@ impl StateMachine for Machine {
     }
 }
 
-use super::snapshot;
+use super::{range, snapshot};
 
 /// A failure of the volume: the replica cannot go on.
 pub(super) fn fatal(error: storage::Error) -> Fatal {

@@ -16,5 +16,4 @@ mod records;
 mod snapshot;
 
 pub(crate) use machine::{Machine, Shared};
-pub(crate) use range::{load_aborts, load_intents, read_fences, read_swept};
 pub(crate) use records::is_swept;

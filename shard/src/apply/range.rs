@@ -15,7 +15,7 @@ use sharddb_raft as raft;
 use sharddb_storage as storage;
 use storage::{Cf, Engine, Span};
 
-use super::machine::{Run, Shared, done, failed, fatal};
+use super::machine::{Effect, Run, Shared, done, failed, fatal};
 use crate::{intent_keys::KEYS_MAX, local};
 
 impl Run<'_> {
@@ -28,12 +28,14 @@ impl Run<'_> {
             let refused = kv::Refused { sqlstate: "XX000".to_owned(), message: reason.to_owned() };
             return Ok(failed(failure::Kind::Refused(refused)));
         }
+        let birth = raft::birth_position(self.position.clone()).map_err(|error| Fatal::damaged(error.to_string()))?;
         let ends = split.at.iter().skip(1).cloned().chain([span.end.clone()]);
         let epoch = range.epoch + 1;
         for ((start, end), shard) in split.at.iter().cloned().zip(ends).zip(&split.new_shards) {
             let span = Some(kv::Span { start, end });
             let part = kv::Range { shard: *shard, span, epoch, replicas: range.replicas.clone() };
             self.batch().put(Cf::Local, local::descriptor(ShardId(*shard)), part.encode_to_vec());
+            self.batch().put(Cf::Local, local::position(ShardId(*shard)), birth.clone());
             self.copy_fences(ShardId(*shard));
             let swept = self.shared.swept_ms.load(Ordering::SeqCst);
             self.batch().put(Cf::Local, local::swept(ShardId(*shard)), swept.to_be_bytes());
@@ -43,6 +45,7 @@ impl Run<'_> {
         let descriptor = local::descriptor(self.shared.shard);
         self.batch().put(Cf::Local, descriptor, own.encode_to_vec());
         *self.shared.range.write() = own;
+        self.after(Effect::Cut);
         self.settle()?;
         load_intents(self.shared)?;
         load_aborts(self.shared)?;

@@ -22,7 +22,7 @@ use proto::{SqlError, SqlResult, SqlState, Timestamp, kv};
 use sharddb_fragment as fragment;
 use sharddb_proto as proto;
 use sharddb_storage as storage;
-use storage::{Engine, Span};
+use storage::{Cf, Snapshot, Span};
 use tokio::sync::mpsc;
 
 use super::BatchResult;
@@ -60,7 +60,8 @@ type Overlay = BTreeMap<Bytes, Option<Bytes>>;
 
 /// Reads spans one after the other. A cursor is opened when its span's turn comes: there may be many spans of a row each.
 pub(super) struct SpanReader {
-    engine: Arc<dyn Engine>,
+    /// Once every span is ready: the replica may be cut, moved or removed while the fragment runs.
+    engine: Option<Box<dyn Snapshot>>,
     ts: Timestamp,
     /// The transaction's own writes in all spans.
     own: Overlay,
@@ -90,14 +91,9 @@ impl std::fmt::Debug for SpanReader {
 }
 
 impl SpanReader {
-    pub(super) fn new(
-        engine: Arc<dyn Engine>,
-        ts: Timestamp,
-        own: &[kv::Write],
-        receiver: mpsc::Sender<BatchResult>,
-    ) -> Self {
+    pub(super) fn new(ts: Timestamp, own: &[kv::Write], receiver: mpsc::Sender<BatchResult>) -> Self {
         let own = own.iter().map(|write| (write.key.clone(), write.value.clone())).collect();
-        Self { engine, ts, own, spans: VecDeque::new(), open: None, receiver }
+        Self { engine: None, ts, own, spans: VecDeque::new(), open: None, receiver }
     }
 
     /// Adds a span that is ready to be read, with what stands there of intents.
@@ -111,6 +107,11 @@ impl SpanReader {
         self.spans.push_back(ReadySpan { span: Span::new(span.start.to_vec(), span.end.to_vec()), overlay });
     }
 
+    /// Sets what to read, once every span was added.
+    pub(super) fn read_from(&mut self, engine: Box<dyn Snapshot>) {
+        self.engine = Some(engine);
+    }
+
     /// Adds the next row to the builder. Answers its size, `None` at the end.
     fn read_row(&mut self, builder: &mut RowsBuilder) -> SqlResult<Option<usize>> {
         loop {
@@ -120,7 +121,9 @@ impl SpanReader {
                 return Ok(Some(bytes));
             }
             let Some(next) = self.spans.pop_front() else { return Ok(None) };
-            self.open = Some(OpenSpan::new(self.engine.as_ref(), self.ts, next).map_err(|error| failed(&error))?);
+            let engine =
+                self.engine.as_deref().ok_or_else(|| SqlError::internal("a leaf is read before it is ready"))?;
+            self.open = Some(OpenSpan::new(engine, self.ts, next).map_err(|error| failed(&error))?);
         }
     }
 }
@@ -131,8 +134,8 @@ fn failed(error: &storage::Error) -> SqlError {
 }
 
 impl OpenSpan {
-    fn new(engine: &dyn Engine, ts: Timestamp, ready: ReadySpan) -> storage::Result<Self> {
-        let mut cursor = VersionCursor::open(engine, &ready.span, ts, Direction::Forward)?;
+    fn new(engine: &dyn Snapshot, ts: Timestamp, ready: ReadySpan) -> storage::Result<Self> {
+        let mut cursor = VersionCursor::over(engine.cursor(Cf::Data, &ready.span)?, ts, Direction::Forward)?;
         let more = cursor.advance()?;
         Ok(Self { cursor, more, overlay: ready.overlay.into_iter().peekable() })
     }

@@ -66,7 +66,7 @@ async fn start(
     let plan = decode_fragment(&request.plan, Arc::clone(&source) as Arc<dyn fragment::LeafSource>)?;
     let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
     let ts = if request.read_ts == 0 { replica.fresh() } else { Timestamp(request.read_ts) };
-    let reader = SpanReader::new(Arc::clone(&replica.shared.engine), ts, &request.overlay, sender.clone());
+    let reader = SpanReader::new(ts, &request.overlay, sender.clone());
     let reader = prepare(&replica, &header, ts, spans_of(&plan)?, reader).await?;
     source.fill(reader);
     let rows = if request.batch_rows == 0 { BATCH_ROWS } else { request.batch_rows as usize };
@@ -129,14 +129,15 @@ async fn prepare(
     spans: Vec<kv::Span>,
     mut reader: SpanReader,
 ) -> Result<SpanReader, FragmentError> {
+    let at = replica.check(header, std::iter::empty()).map_err(FragmentError::Refused)?;
     for span in &spans {
         replica.check_span(header, span).map_err(FragmentError::Refused)?;
         let intents = replica.prepare_scan(span, ts, TxnId(header.txn)).await.map_err(FragmentError::Refused)?;
         reader.add(span, intents);
     }
     // Were the shard cut before this, writers elsewhere might not know of the read. A later cut hands the snapshot on.
-    for span in &spans {
-        replica.check_span(header, span).map_err(FragmentError::Refused)?;
-    }
+    reader.read_from(replica.engine().snapshot());
+    // From here on the rows can be read here, whoever leads.
+    replica.check_still(at).map_err(FragmentError::Refused)?;
     Ok(reader)
 }

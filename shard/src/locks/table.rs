@@ -7,10 +7,14 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use proto::TxnId;
 use sharddb_proto as proto;
+use sharddb_storage::Span;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::modes::Mode;
+
+/// Bytes of a key that name its table.
+pub(super) const TABLE_PREFIX: usize = 4;
 
 /// All locks of a node.
 #[derive(Default)]
@@ -97,6 +101,26 @@ impl LockTable {
         for key in state.held.remove(&txn).unwrap_or_default() {
             state.drop_holder(txn, &key);
         }
+    }
+
+    /// Forgets the row locks of a span, granted or not: this node does not lead there any more. Who waits for one is told
+    /// so. Table locks stay until their transactions end: other shards of the table may still be led here.
+    pub(crate) fn forget_rows(&self, span: &Span) {
+        let mut state = self.state.lock();
+        let concerned = |key: &Bytes| key.len() > TABLE_PREFIX && span.contains(key);
+        let doomed: Vec<Bytes> = state.keys.keys().filter(|key| concerned(key)).cloned().collect();
+        for key in doomed {
+            state.forget(&key);
+        }
+    }
+
+    /// Whether another transaction keeps everybody from the rows of a key's table.
+    pub(crate) fn is_shut(&self, txn: TxnId, key: &[u8]) -> bool {
+        let state = self.state.lock();
+        let entry = state.keys.get(&key[..key.len().min(TABLE_PREFIX)]);
+        entry.is_some_and(|entry| {
+            entry.holders.iter().any(|(holder, mode)| *holder != txn && *mode == Mode::TableExclusive)
+        })
     }
 
     /// Keys locked and requests waiting.
@@ -193,6 +217,18 @@ impl State {
             }
         }
         None
+    }
+
+    fn forget(&mut self, key: &Bytes) {
+        let Some(entry) = self.keys.remove(key) else { return };
+        for (holder, _) in entry.holders {
+            if let Some(held) = self.held.get_mut(&holder) {
+                held.retain(|other| other != key);
+            }
+        }
+        for waiter in entry.queue {
+            self.waiting.remove(&waiter.txn);
+        }
     }
 
     fn drop_holder(&mut self, txn: TxnId, key: &Bytes) {

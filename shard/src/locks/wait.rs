@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{
     modes::Mode,
-    table::{Answer, LockTable},
+    table::{Answer, LockTable, TABLE_PREFIX},
 };
 
 /// How long a request may wait.
@@ -35,12 +35,14 @@ pub(crate) enum Refusal {
     Timeout,
     /// The policy forbids waiting.
     Busy,
+    /// This node has ceased to lead the shard.
+    Lost,
 }
 
 impl LockTable {
     /// Takes a row lock, and a shared lock on its table before.
     pub(crate) async fn lock_row(&self, txn: TxnId, key: &Bytes, mode: Mode, wait: Wait) -> Result<(), Refusal> {
-        let table = key.slice(..key.len().min(4));
+        let table = key.slice(..key.len().min(TABLE_PREFIX));
         self.lock(txn, &table, Mode::TableShared, wait).await?;
         self.lock(txn, key, mode, wait).await
     }
@@ -57,9 +59,9 @@ impl LockTable {
         };
         let mut withdrawal = Withdrawal { table: self, txn, key, ticket, armed: true };
         let outcome = match wait.timeout {
-            None => granted.await.map_err(|_| Refusal::Timeout),
+            None => granted.await.map_err(|_| Refusal::Lost),
             Some(limit) => match timeout(limit, granted).await {
-                Ok(answer) => answer.map_err(|_| Refusal::Timeout),
+                Ok(answer) => answer.map_err(|_| Refusal::Lost),
                 Err(_) => Err(Refusal::Timeout),
             },
         };

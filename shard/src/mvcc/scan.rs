@@ -38,7 +38,11 @@ pub struct VersionCursor {
 impl VersionCursor {
     /// Starts before the first key.
     pub fn open(engine: &dyn Engine, span: &Span, ts: Timestamp, direction: Direction) -> Result<Self> {
-        let mut cursor = engine.cursor(Cf::Data, span)?;
+        Self::over(engine.cursor(Cf::Data, span)?, ts, direction)
+    }
+
+    /// The same over a cursor of `Cf::Data`.
+    pub(crate) fn over(mut cursor: Box<dyn Cursor>, ts: Timestamp, direction: Direction) -> Result<Self> {
         let more = match direction {
             Direction::Forward => cursor.first()?,
             Direction::Reverse => cursor.last()?,

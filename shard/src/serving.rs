@@ -1,0 +1,142 @@
+//! Taking over the leadership of a shard, and giving it up.
+//!
+//! # What a new leader must not forget
+//! Locks, marks, promises and the highest timestamp read live in the memory of the leader before. A new one makes up for
+//! them: it serves once everything committed before its term is applied and it holds the lease, beginning with a timestamp
+//! handed out after that. No reader before had a later one, so all commits from now on are above what was read. Locks are
+//! gone; commits check versions where they miss one.
+//!
+//! # Invariants
+//! * A request is served in one term from its first check to its last, and proposes in that term only.
+//! * Marks, locks and promises of a term are gone before another one begins to serve here.
+
+use std::{
+    sync::{Arc, Weak, atomic::Ordering},
+    time::Duration,
+};
+
+use proto::{Epoch, Timestamp, kv};
+use sharddb_proto as proto;
+use sharddb_raft as raft;
+
+use crate::replica::{Failure, Replica};
+
+/// Pause before a new leader asks again for what it needs to begin: its lease, a timestamp.
+const TAKEOVER_PAUSE: Duration = Duration::from_millis(5);
+
+/// Under which range and in which term a request is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct At {
+    pub(crate) epoch: Epoch,
+    pub(crate) term: u64,
+}
+
+impl Replica {
+    /// The term in which this replica serves, which it holds the lease for.
+    pub(crate) fn serving_term(&self) -> Result<u64, Failure> {
+        let serving = self.serving.load(Ordering::Acquire);
+        if serving != 0 && self.group.lease() == Some(serving) {
+            return Ok(serving);
+        }
+        Err(self.not_leader())
+    }
+
+    pub(crate) fn not_leader(&self) -> Failure {
+        let leader = self.group.leader_node().filter(|leader| *leader != self.environment.raft.node());
+        Failure::NotLeader(kv::NotLeader { leader_node: leader.unwrap_or_default() })
+    }
+
+    fn begin(&self, term: u64, floor: Timestamp) {
+        if !self.inherits.swap(false, Ordering::AcqRel) {
+            self.shared.locks.forget_rows(&self.shared.span());
+        }
+        self.shared.marks.reset(floor);
+        self.promises.reset(floor);
+        self.serving.store(term, Ordering::Release);
+        self.began.notify_waiters();
+    }
+
+    /// Sends away whoever waits here for a lock or a commit.
+    fn end(&self) {
+        if self.serving.swap(0, Ordering::AcqRel) == 0 {
+            return;
+        }
+        self.shared.locks.forget_rows(&self.shared.span());
+        self.shared.marks.reset(Timestamp::ZERO);
+    }
+
+    /// Returns once this replica serves.
+    pub(crate) async fn served(&self) {
+        loop {
+            let began = self.began.notified();
+            if self.serving_term().is_ok() {
+                return;
+            }
+            began.await;
+        }
+    }
+}
+
+/// Follows a group's leadership for as long as its replica lives.
+pub(crate) async fn follow(replica: Weak<Replica>) {
+    let Some(strong) = replica.upgrade() else { return };
+    let (mut leadership, node) = (strong.group.leadership(), strong.environment.raft.node());
+    drop(strong);
+    loop {
+        let seen = *leadership.borrow_and_update();
+        let Some(replica) = replica.upgrade() else { return };
+        if replica.serving.load(Ordering::Acquire) != seen.term {
+            replica.end();
+        }
+        if seen.leader == Some(node) && seen.ready {
+            // Whatever changes meanwhile begins the takeover anew.
+            tokio::select! {
+                biased;
+                () = take_over(&replica, seen.term) => {}
+                changed = leadership.changed() => {
+                    if changed.is_err() { return }
+                    continue;
+                }
+            }
+        } else {
+            replica.end();
+        }
+        drop(replica);
+        if leadership.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn take_over(replica: &Arc<Replica>, term: u64) {
+    if replica.serving.load(Ordering::Acquire) == term {
+        return;
+    }
+    while replica.group.lease() != Some(term) {
+        tokio::time::sleep(TAKEOVER_PAUSE).await;
+    }
+    // Asked for after the lease began: above every timestamp that anybody read at under an earlier one.
+    let floor = loop {
+        match replica.environment.oracle.timestamp().await {
+            Ok(timestamp) => break timestamp,
+            Err(reason) => tracing::debug!(shard = %replica.shared.shard, reason, "no timestamp for a new leader yet"),
+        }
+        tokio::time::sleep(TAKEOVER_PAUSE).await;
+    };
+    replica.begin(term, floor);
+}
+
+/// What the client is told when a proposal was not carried out, or when nobody knows.
+pub(crate) fn refusal(replica: &Replica, error: &raft::Error) -> Failure {
+    let reason = || kv::Refused { sqlstate: error.sqlstate().to_owned(), message: error.to_string() };
+    match error {
+        raft::Error::NotLeader { .. } => replica.not_leader(),
+        raft::Error::TooLarge { .. } | raft::Error::Log(_) => Failure::Refused(reason()),
+        raft::Error::Unknown(_) if replica.group.failure().is_some() => Failure::Unknown(reason()),
+        raft::Error::Unknown(_) => Failure::Ambiguous(error.to_string()),
+        raft::Error::Stopped(_)
+        | raft::Error::Exists(_)
+        | raft::Error::Membership(_)
+        | raft::Error::Transfer { .. } => Failure::Internal(error.to_string()),
+    }
+}
