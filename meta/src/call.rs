@@ -5,9 +5,9 @@ use std::time::Duration;
 use proto::{
     Timestamp,
     meta::{
-        Answer, Call, Empty, HeartbeatAnswer, Joined, Node, NodeHeartbeat, NodeReport, NodeState, Nodes, NotLeader,
-        Ranges, ReadRanges, Refused, ReportSafePoint, Setting, Settings, TakeTimestamps, Timestamps, answer::Body,
-        call, command,
+        Answer, Call, Empty, HeartbeatAnswer, Jobs, Joined, Node, NodeHeartbeat, NodeReport, NodeState, Nodes,
+        NotLeader, Ranges, ReadRanges, Refused, ReportSafePoint, Setting, Settings, TakeTimestamps, Timestamps,
+        answer::Body, call, command,
     },
 };
 use sharddb_proto as proto;
@@ -69,7 +69,7 @@ impl Meta {
                 let now_ms = self.inner.clock.uptime_ms();
                 Ok(Body::Waits(self.inner.registry.lock().detector.report(now_ms, report)))
             }
-            call::Body::Jobs(_) => Ok(Body::Jobs(proto::meta::Jobs::default())),
+            call::Body::Jobs(_) => Ok(Body::Jobs(Jobs { jobs: self.inner.jobs.lock().list() })),
         }
     }
 

@@ -17,6 +17,7 @@ use crate::{
     machine::{Machine, Shared, decode_outcome},
     oracle::Oracle,
     pace::Pace,
+    placement::Jobs,
     ranges::RangeTable,
     registry::Registry,
     replicated::Replicated,
@@ -92,6 +93,7 @@ pub(crate) struct Inner {
     pub(crate) serving: Serving,
     pub(crate) signals: Arc<WindowSignals>,
     pub(crate) registry: Mutex<Registry>,
+    pub(crate) jobs: Mutex<Jobs>,
 }
 
 impl Inner {
@@ -142,8 +144,8 @@ impl Meta {
     fn over(group: Arc<dyn Replicated>, shared: Arc<Shared>, clock: Arc<dyn Clock>) -> Self {
         let oracle = Oracle::new(Timestamp(shared.read(|state| state[Counter::Window])));
         let pace = Pace::new(Arc::clone(&clock), oracle.last());
-        let (serving, signals, registry) = Default::default();
-        let inner = Arc::new(Inner { group, shared, clock, oracle, pace, serving, signals, registry });
+        let (serving, signals, registry, jobs) = Default::default();
+        let inner = Arc::new(Inner { group, shared, clock, oracle, pace, serving, signals, registry, jobs });
         tokio::spawn(keep_window(Arc::downgrade(&inner)));
         Self { inner }
     }

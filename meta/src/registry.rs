@@ -70,9 +70,7 @@ impl Registry {
             }
         }
         for shard in leads {
-            if self.leaders.insert(shard, node) != Some(node) {
-                self.leaders_version += 1;
-            }
+            self.note_leader(shard, node);
         }
         false
     }
@@ -82,7 +80,18 @@ impl Registry {
         self.leaders.get(&shard).copied()
     }
 
-    #[cfg(test)]
+    /// Notes that a shard has another leader.
+    pub(crate) fn note_leader(&mut self, shard: u64, node: u64) {
+        if self.leaders.insert(shard, node) != Some(node) {
+            self.leaders_version += 1;
+        }
+    }
+
+    /// How long the leader has led.
+    pub(crate) fn age_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.since_ms)
+    }
+
     pub(crate) fn leaders_version(&self) -> u64 {
         self.leaders_version
     }

@@ -107,6 +107,11 @@ impl State {
         self.nodes.values().filter(counts).count()
     }
 
+    /// Versions of the nodes and of the settings.
+    pub(crate) fn versions(&self) -> (u64, u64) {
+        (self[Counter::NodesVersion], self[Counter::SettingsVersion])
+    }
+
     /// The node that keeps its data in a store.
     pub(crate) fn node_of_store(&self, store: &str) -> Option<&Node> {
         self.nodes.values().find(|node| node.store == store)

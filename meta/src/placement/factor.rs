@@ -27,6 +27,12 @@ pub fn cluster_factor(setting: Option<&str>, members: usize) -> u32 {
     setting.and_then(|text| parse(text).ok()).unwrap_or(following)
 }
 
+/// Whether replicas are to be even over nodes. Not while two nodes without a factor of their own wait for a third one: spread
+/// over both, single replicas would need both to live.
+pub fn levels(setting: Option<&str>, members: usize) -> bool {
+    setting.is_some() || members != 2
+}
+
 /// Voters that a factor means with so many nodes.
 pub fn voters(factor: u32, members: usize) -> usize {
     let most = (factor as usize).min(members).max(1);

@@ -11,7 +11,7 @@ use sharddb_storage::MemoryEngine;
 
 use crate::log::{Log, TestClock, member};
 
-pub(crate) const NODES: u64 = 3;
+pub(crate) const NODES: u64 = 4;
 
 pub(crate) struct Cluster {
     pub(crate) log: Arc<Log>,

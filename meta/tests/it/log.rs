@@ -1,6 +1,6 @@
 //! A replicated log without consensus: one list of entries, and a leader that the test names.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use kv::BoxFuture;
@@ -23,6 +23,8 @@ pub(crate) struct Log {
     /// Term and node; the lease goes with them. The node is 0 while nobody leads.
     leader: Mutex<(u64, u64)>,
     replicas: Mutex<Vec<Arc<Replica>>>,
+    /// The voters, if not all replicas.
+    pub(crate) voters: Mutex<Option<BTreeSet<u64>>>,
     /// Runs before the next answer about a lease.
     trap: Mutex<Option<Trap>>,
 }
@@ -120,7 +122,8 @@ impl Replicated for End {
     }
 
     fn voters(&self) -> Vec<u64> {
-        self.log.replicas.lock().iter().map(|replica| replica.node).collect()
+        let all = || self.log.replicas.lock().iter().map(|replica| replica.node).collect();
+        self.log.voters.lock().clone().unwrap_or_else(all).into_iter().collect()
     }
 
     fn learners(&self) -> Vec<u64> {

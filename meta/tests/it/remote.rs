@@ -26,7 +26,7 @@ use crate::failover::{Cluster, NODES};
 
 /// The way to the members; takes a while in both directions.
 #[derive(Default)]
-struct Network {
+pub(crate) struct Network {
     members: HashMap<u64, Meta>,
     unreachable: Mutex<HashSet<u64>>,
     calls: AtomicUsize,
@@ -36,12 +36,12 @@ struct Network {
 }
 
 impl Network {
-    fn of(cluster: &Cluster) -> Arc<Self> {
+    pub(crate) fn of(cluster: &Cluster) -> Arc<Self> {
         let members = (1..=NODES).map(|node| (node, cluster.member(node).clone())).collect();
         Arc::new(Self { members, ..Self::default() })
     }
 
-    fn node(self: &Arc<Self>, node: u64) -> RemoteMeta {
+    pub(crate) fn node(self: &Arc<Self>, node: u64) -> RemoteMeta {
         let local = self.members.get(&node).cloned();
         RemoteMeta::new(node, local, (1..=NODES).collect(), Arc::clone(self) as Arc<dyn MetaTransport>)
     }
@@ -240,7 +240,7 @@ async fn a_node_joins_and_is_heard_of() {
     let heartbeat = proto::meta::NodeHeartbeat { node: Some(moved), ..Default::default() };
     let answer = far.heartbeat(heartbeat).await.expect("heard");
     assert!(answer.want_leads);
-    assert_eq!(answer.meta_members, [1, 2, 3]);
+    assert_eq!(answer.meta_members, [1, 2, 3, 4]);
     let nodes = far.nodes().await.expect("the nodes").nodes;
     let node = nodes[1].node.clone().expect("a record");
     assert_eq!((nodes.len(), &node.rpc_addr[..], nodes[1].live), (2, "b:2", true));
