@@ -76,6 +76,13 @@ impl SqlError {
         &self.0.fields
     }
 
+    /// Replaces all optional fields.
+    #[must_use]
+    pub fn with_fields(mut self, fields: ErrorFields) -> Self {
+        self.0.fields = fields;
+        self
+    }
+
     /// Adds a detail sentence.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {

@@ -1,0 +1,248 @@
+//! The other nodes as this process reaches them.
+
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use fragment::{FragmentStream, FragmentTransport};
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use prost::Message as _;
+use proto::{
+    NodeId, SqlState,
+    kv::{self, failure, request},
+    raft::{FetchSnapshot, Message, SnapshotChunk},
+    rpc::{Envelope, JoinAnswer, JoinRequest, envelope::Body, snapshot_answer},
+};
+use raft::TransportError;
+use sharddb_fragment as fragment;
+use sharddb_kv::{self as kv_client};
+use sharddb_proto as proto;
+use sharddb_raft as raft;
+
+use crate::{
+    CallError, Identity, Security, Timing, dial, fragments,
+    greeting::Roster,
+    limits::{BULK_BYTES, ENVELOPE_BYTES_MAX},
+    link::{Link, UNNUMBERED, within},
+    link_server::failed,
+    peer::Peer,
+};
+
+/// The other nodes as this process reaches them. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Nodes {
+    pub(crate) process: Arc<Process>,
+    peers: Arc<ArcSwap<AHashMap<u64, Arc<Peer>>>>,
+    /// Held while the address book changes.
+    changing: Arc<Mutex<()>>,
+}
+
+/// What everything in this process needs to know of it.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) identity: Identity,
+    /// Random; tells processes apart that believe they are the same node.
+    pub(crate) number: u64,
+    pub(crate) security: Security,
+    pub(crate) timing: Timing,
+    pub(crate) roster: Roster,
+}
+
+/// What is known of the connection to a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerState {
+    /// No node of this id is known.
+    Unknown,
+    /// Nothing was sent yet, or the connection is being made for the first time after a time without trouble.
+    Idle,
+    /// Connected.
+    Up,
+    /// The last attempt to connect failed; requests are refused until one succeeds.
+    Down(String),
+}
+
+impl Nodes {
+    /// This process, which knows no other node yet.
+    pub fn new(identity: Identity, security: Security, timing: Timing) -> Self {
+        let (number, roster) = (rand::random(), Roster::default());
+        let process = Arc::new(Process { identity, number, security, timing, roster });
+        Self { process, peers: Arc::default(), changing: Arc::default() }
+    }
+
+    /// This node.
+    pub fn own(&self) -> NodeId {
+        self.process.identity.node
+    }
+
+    /// Replaces the address book: every node of the cluster and its RPC address. A node that is not in it is no member: it is
+    /// neither connected to nor let in.
+    pub fn set_members(&self, members: impl IntoIterator<Item = (NodeId, String)>) {
+        let _changing = self.changing.lock();
+        let before = self.peers.load_full();
+        let mut after = AHashMap::new();
+        for (node, address) in members.into_iter().filter(|(node, _)| *node != self.own()) {
+            let peer = match before.get(&node.0) {
+                Some(peer) => {
+                    peer.move_to(&address);
+                    Arc::clone(peer)
+                }
+                None => Arc::new(Peer::new(node, address)),
+            };
+            after.insert(node.0, peer);
+        }
+        let gone: Vec<_> = before.iter().filter(|(node, _)| !after.contains_key(node)).collect();
+        self.peers.store(Arc::new(after));
+        for (node, peer) in gone {
+            peer.remove();
+            self.process.roster.expel(NodeId(*node));
+        }
+    }
+
+    /// Whether a node of this id is a member of the cluster, as far as is known here.
+    pub fn knows(&self, node: NodeId) -> bool {
+        self.peers.load().contains_key(&node.0)
+    }
+
+    /// What is known of the connection to a node.
+    pub fn state(&self, node: NodeId) -> PeerState {
+        match self.peers.load().get(&node.0).map(|peer| peer.health()) {
+            None => PeerState::Unknown,
+            Some((true, _)) => PeerState::Up,
+            Some((false, Some(reason))) => PeerState::Down(reason),
+            Some((false, None)) => PeerState::Idle,
+        }
+    }
+
+    /// Connects to a node if there is no connection, and waits for it.
+    pub async fn reach(&self, node: NodeId) -> Result<(), CallError> {
+        self.link(node)?.channel().await.map(drop)
+    }
+
+    /// Sends an encoded call to the meta group as `node` knows it.
+    pub async fn meta(&self, node: NodeId, call: Bytes, deadline: std::time::Duration) -> Result<Bytes, CallError> {
+        let envelope = Envelope { id: UNNUMBERED, deadline_ms: millis(deadline), body: Some(Body::MetaCall(call)) };
+        let length = envelope.encoded_len();
+        match self.link(node)?.call(envelope, length, deadline).await? {
+            Body::MetaAnswer(answer) => Ok(answer),
+            _ => Err(CallError::Ambiguous("an answer of the wrong kind".to_owned())),
+        }
+    }
+
+    pub(crate) fn link(&self, node: NodeId) -> Result<Arc<Link>, CallError> {
+        let peers = self.peers.load();
+        let peer = peers.get(&node.0);
+        let peer = peer.ok_or_else(|| CallError::Unreachable(format!("{node} is not known here")))?;
+        peer.link(&self.process).map_err(CallError::Unreachable)
+    }
+
+    async fn request(&self, link: Arc<Link>, request: kv::Request) -> kv::Response {
+        let deadline = self.deadline(&request);
+        let envelope = Envelope { id: UNNUMBERED, deadline_ms: millis(deadline), body: Some(Body::Request(request)) };
+        let length = envelope.encoded_len();
+        if length > ENVELOPE_BYTES_MAX {
+            return failed(too_large(length));
+        }
+        let answer = if length > BULK_BYTES {
+            alone(&link, envelope, deadline).await
+        } else {
+            link.call(envelope, length, deadline).await
+        };
+        match answer {
+            Ok(Body::Answer(answer)) => answer,
+            Ok(_) => failed(failure::Kind::Internal("an answer of the wrong kind".to_owned())),
+            Err(error) => failed(error.into()),
+        }
+    }
+
+    /// How long a request may take; zero for one that waits for a lock as long as it takes.
+    fn deadline(&self, request: &kv::Request) -> std::time::Duration {
+        let timing = &self.process.timing;
+        let lock = |wait: i32, timeout_ms: u32| match (kv::WaitPolicy::try_from(wait), timeout_ms) {
+            (Ok(kv::WaitPolicy::Block), 0) => std::time::Duration::ZERO,
+            (_, timeout_ms) => timing.request + std::time::Duration::from_millis(timeout_ms.into()),
+        };
+        match &request.body {
+            Some(request::Body::Lock(body)) => lock(body.wait, body.timeout_ms),
+            Some(request::Body::LockTable(body)) => lock(body.wait, body.timeout_ms),
+            Some(request::Body::Resolve(_) | request::Body::CollectGarbage(_) | request::Body::DeleteRange(_)) => {
+                timing.maintenance
+            }
+            _ => timing.request,
+        }
+    }
+}
+
+fn millis(deadline: std::time::Duration) -> u32 {
+    u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX)
+}
+
+fn too_large(length: usize) -> failure::Kind {
+    let message = format!("the request has {length} bytes, and {ENVELOPE_BYTES_MAX} are allowed");
+    failure::Kind::Refused(kv::Refused { sqlstate: SqlState::ProgramLimitExceeded.code().to_owned(), message })
+}
+
+/// Sends a large request in a stream of its own.
+async fn alone(link: &Link, envelope: Envelope, deadline: std::time::Duration) -> Result<Body, CallError> {
+    let mut client = link.channel().await?.client();
+    let answer = within(deadline, client.call(envelope)).await;
+    let answer = answer.ok_or_else(|| CallError::Ambiguous(format!("no answer within {deadline:?}")))?;
+    let answer = answer.map_err(|status| CallError::Ambiguous(status.message().to_owned()))?.into_inner();
+    answer.body.ok_or_else(|| CallError::Ambiguous("an empty answer".to_owned()))
+}
+
+impl kv_client::Transport for Nodes {
+    fn call<'a>(&'a self, node: NodeId, request: kv::Request) -> BoxFuture<'a, kv::Response> {
+        match self.link(node) {
+            Ok(link) => Box::pin(self.request(link, request)),
+            Err(error) => Box::pin(std::future::ready(failed(error.into()))),
+        }
+    }
+}
+
+impl FragmentTransport for Nodes {
+    fn fragment(&self, node: NodeId, request: kv::Fragment) -> FragmentStream {
+        fragments::fetch(self.link(node), node, request, self.process.timing.request)
+    }
+}
+
+impl raft::Transport for Nodes {
+    fn send(&self, node: u64, message: Message) {
+        if let Ok(link) = self.link(NodeId(node)) {
+            link.send(message);
+        }
+    }
+
+    fn fetch(&self, node: u64, request: FetchSnapshot) -> BoxFuture<'_, Result<SnapshotChunk, TransportError>> {
+        let lost = |reason: String| TransportError::Unreachable(reason);
+        Box::pin(async move {
+            let link = self.link(NodeId(node)).map_err(|error| lost(error.to_string()))?;
+            let channel = link.channel().await.map_err(|error| lost(error.to_string()))?;
+            let mut client = channel.client();
+            let answer = within(self.process.timing.snapshot, client.fetch_snapshot(request)).await;
+            let answer = answer.ok_or_else(|| lost("no answer in time".to_owned()))?;
+            match answer.map_err(|status| lost(status.message().to_owned()))?.into_inner().outcome {
+                Some(snapshot_answer::Outcome::Chunk(chunk)) => Ok(chunk),
+                Some(snapshot_answer::Outcome::Gone(_)) => Err(TransportError::Gone),
+                Some(snapshot_answer::Outcome::Failed(reason)) => Err(TransportError::Failed(reason)),
+                None => Err(TransportError::Failed("an empty answer".to_owned())),
+            }
+        })
+    }
+}
+
+/// Asks the node at an address to let this process, which is no node yet, into its cluster.
+pub async fn join(
+    address: &str,
+    request: JoinRequest,
+    security: &Security,
+    timing: &Timing,
+) -> Result<JoinAnswer, CallError> {
+    let opening = tokio::time::timeout(timing.connect, dial::open(address, security, timing)).await;
+    let opening = opening.unwrap_or_else(|_| Err(format!("{address}: no connection within {:?}", timing.connect)));
+    let (channel, mut driver) = opening.map_err(CallError::Unreachable)?;
+    let asking = tokio::time::timeout(timing.join, dial::ask_to_join(&channel, &mut driver, request)).await;
+    let answer = asking.unwrap_or_else(|_| Err(format!("{address}: no answer within {:?}", timing.join)));
+    answer.map_err(CallError::Ambiguous)
+}
