@@ -19,6 +19,7 @@ use crate::{
     pace::Pace,
     placement::Jobs,
     ranges::RangeTable,
+    records::erase,
     registry::Registry,
     replicated::Replicated,
     state::Counter,
@@ -124,10 +125,18 @@ impl Meta {
 
     /// Starts an empty member, which its leader brings up.
     pub async fn join(host: &RaftHost, engine: Arc<dyn Engine>, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        // A former membership may have ended between its log and its state.
+        erase(engine.as_ref())?;
         let machine = Machine::open(engine)?;
         let shared = machine.shared();
         let group = host.join_group(GROUP, Arc::new(machine)).await?;
         Ok(Self::over(Arc::new(group), shared, clock))
+    }
+
+    /// Ends the membership of this volume: stops the member and forgets its log and state.
+    pub async fn leave(host: &RaftHost, engine: &dyn Engine) -> Result<(), Error> {
+        host.remove_group(GROUP).await?;
+        Ok(erase(engine)?)
     }
 
     /// A member over a log of whatever kind. The log applies its entries to the machine `build` was given.

@@ -25,5 +25,5 @@ mod timestamps;
 pub use group::{Clock, Error, GROUP, Meta};
 pub use ranges::RangeTable;
 pub use registry::HEARTBEAT_MS;
-pub use remote::{MetaTransport, RemoteMeta};
+pub use remote::{MetaTransport, RemoteMeta, Vitals, Waits};
 pub use replicated::Replicated;

@@ -27,6 +27,7 @@ use crate::{
 };
 
 pub(crate) const POSITION: &[u8] = b"m/position";
+const ALL: &[u8] = b"m/";
 const WHOLE: &[u8] = b"m/state";
 const CLUSTER: &[u8] = b"m/cluster";
 const COUNTER: &[u8] = b"m/counter/";
@@ -89,6 +90,15 @@ fn scan(engine: &dyn Engine, prefix: &[u8]) -> Result<Vec<Record>, Fatal> {
     Ok(found)
 }
 
+/// Removes whatever is stored.
+pub(crate) fn erase(engine: &dyn Engine) -> Result<(), Fatal> {
+    let mut batch = Batch::default();
+    batch.delete_range(Cf::Local, Span::new(ALL, proto::after_prefix(ALL)));
+    engine.write(&batch)?;
+    // Before a log is written that knows nothing of it.
+    Ok(engine.flush()?)
+}
+
 /// Writes the records in which two states differ.
 pub(crate) fn write_difference(old: &State, new: &State, batch: &mut Batch) {
     if old.cluster_id != new.cluster_id {
@@ -112,7 +122,7 @@ pub(crate) fn write_difference(old: &State, new: &State, batch: &mut Batch) {
     }
 }
 
-/// Writes the entries in which two maps differ.
+/// Writes the entries in which two maps differ. Walks both once: a map has thousands of entries, of which a few changed.
 fn compare<K: Ord, V: PartialEq>(
     old: &BTreeMap<K, V>,
     new: &BTreeMap<K, V>,
@@ -120,10 +130,17 @@ fn compare<K: Ord, V: PartialEq>(
     key: impl Fn(&K) -> Vec<u8>,
     value: impl Fn(&V) -> Vec<u8>,
 ) {
-    for gone in old.keys().filter(|known| !new.contains_key(known)) {
-        batch.delete(Cf::Local, key(gone));
+    let mut old = old.iter().peekable();
+    for (name, entry) in new {
+        while let Some((gone, _)) = old.next_if(|(known, _)| *known < name) {
+            batch.delete(Cf::Local, key(gone));
+        }
+        let before = old.next_if(|(known, _)| *known == name);
+        if before.is_none_or(|(_, before)| before != entry) {
+            batch.put(Cf::Local, key(name), value(entry));
+        }
     }
-    for (name, entry) in new.iter().filter(|(name, entry)| old.get(name) != Some(entry)) {
-        batch.put(Cf::Local, key(name), value(entry));
+    for (gone, _) in old {
+        batch.delete(Cf::Local, key(gone));
     }
 }

@@ -64,9 +64,9 @@ impl RemoteMeta {
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Returns once a timestamp at or above `timestamp` has been handed out, so that every later one is above it.
+    /// Returns once all timestamps handed out from now on are known to be at or above `timestamp`.
     pub async fn reached(&self, timestamp: Timestamp) -> kv::Result<()> {
-        while self.latest_seen() < timestamp {
+        while !self.has_reached(timestamp) {
             self.timestamp_above(timestamp.prev()).await?;
         }
         Ok(())

@@ -8,6 +8,7 @@
 mod batch;
 mod calls;
 mod client;
+mod reports;
 
 use std::{
     sync::{
@@ -30,6 +31,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{Meta, RangeTable};
 use batch::Batch;
+pub use reports::{Vitals, Waits};
 
 /// How long a call is repeated. An election takes two seconds; whoever waits longer would rather know.
 const CALL_DEADLINE: Duration = Duration::from_secs(10);
@@ -115,6 +117,16 @@ impl RemoteMeta {
     pub fn latest_seen(&self) -> Timestamp {
         let local = self.inner.local.load().as_ref().and_then(|meta| meta.last_timestamp()).map_or(0, |last| last.0);
         Timestamp(self.inner.latest.load(Ordering::SeqCst).max(local))
+    }
+
+    /// Whether all timestamps handed out from now on are known to be at or above `timestamp`.
+    pub fn has_reached(&self, timestamp: Timestamp) -> bool {
+        self.latest_seen() >= timestamp.prev()
+    }
+
+    /// A recent timestamp without waiting: a new one if the leader is in this process, else the newest heard of.
+    pub fn fresh(&self) -> Timestamp {
+        self.local_timestamp(Timestamp::ZERO).unwrap_or_else(|| self.latest_seen())
     }
 
     /// The newest catalog version this process has heard of.

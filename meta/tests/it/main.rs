@@ -4,5 +4,7 @@ mod deadlocks;
 mod driving;
 mod failover;
 mod log;
+mod member;
 mod placement;
 mod remote;
+mod reports;

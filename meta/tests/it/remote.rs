@@ -15,7 +15,7 @@ use meta::{Meta, MetaTransport, RemoteMeta};
 use parking_lot::Mutex;
 use proto::{
     SqlState, Timestamp,
-    meta::{Answer, Call, Node, RangeDescriptor, call},
+    meta::{Answer, Call, Node, RangeDescriptor, ReadRanges, answer, call},
 };
 use sharddb_kv as kv;
 use sharddb_meta as meta;
@@ -46,7 +46,7 @@ impl Network {
         RemoteMeta::new(node, local, (1..=NODES).collect(), Arc::clone(self) as Arc<dyn MetaTransport>)
     }
 
-    fn calls(&self) -> usize {
+    pub(crate) fn calls(&self) -> usize {
         self.calls.swap(0, Ordering::SeqCst)
     }
 }
@@ -203,6 +203,29 @@ async fn only_what_changed_of_the_range_map_is_sent() {
     cluster.log.elect(0);
     (1..=NODES).for_each(|node| cluster.log.inform(node));
     assert_eq!(far.ranges().await.expect("the map").len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_newer_range_map_gets_it_when_there_is_one() {
+    let (cluster, network) = cluster().await;
+    let far = network.node(9);
+    let known_version = far.range_table().await.expect("the map").version();
+    let read = ReadRanges { known_version, wait_ms: 20_000, any_member: false };
+    let waiting = tokio::spawn({
+        let far = far.clone();
+        async move { far.call(call::Body::Ranges(read)).await }
+    });
+    sleep(Duration::from_secs(5)).await;
+    cluster.member(1).put_setting("x".to_owned(), Some("1".to_owned())).await.expect("set");
+    sleep(Duration::from_secs(5)).await;
+    assert!(!waiting.is_finished(), "something else changed");
+    far.put_ranges(vec![range(2, "m", "t", 2), range(3, "t", "", 2)]).await.expect("a split");
+    let answer = waiting.await.expect("no panic").expect("the map");
+    let answer::Body::Ranges(changed) = answer else { panic!("{answer:?}") };
+    assert_eq!(changed.ranges.iter().map(|range| range.shard).collect::<Vec<_>>(), [2, 3]);
+    let read = ReadRanges { known_version: changed.version, ..read };
+    let answer = far.call(call::Body::Ranges(read)).await.expect("an answer after the wait");
+    assert!(matches!(answer, answer::Body::Ranges(same) if same.ranges.is_empty()));
 }
 
 #[tokio::test(start_paused = true)]
