@@ -19,7 +19,7 @@ use proto::{
     raft::FetchSnapshot,
     rpc::{
         Cancel, Envelope, FragmentChunk, Hello, HelloAnswer, JoinAnswer, JoinRequest, SnapshotAnswer, envelope,
-        hello_answer, snapshot_answer,
+        hello_answer, join_answer, snapshot_answer,
     },
 };
 use raft::TransportError;
@@ -176,8 +176,12 @@ impl Node for Calls {
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinAnswer>, Status> {
+        let request = request.into_inner();
+        if let Err(reason) = self.0.shared.nodes.process.identity.judge_wish(&request) {
+            return Ok(Response::new(JoinAnswer { outcome: Some(join_answer::Outcome::Refused(reason)) }));
+        }
         self.0.joining.store(true, Ordering::Relaxed);
-        Ok(Response::new(self.0.shared.service.join(request.into_inner()).await))
+        Ok(Response::new(self.0.shared.service.join(request).await))
     }
 
     async fn link(&self, request: Request<Streaming<Batch>>) -> Result<Response<LinkServer>, Status> {

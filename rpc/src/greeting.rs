@@ -8,7 +8,7 @@ use ahash::AHashMap;
 use parking_lot::Mutex;
 use proto::{
     NodeId,
-    rpc::{Hello, Welcome},
+    rpc::{Hello, JoinRequest, Welcome},
 };
 use sharddb_proto as proto;
 use tokio_util::sync::CancellationToken;
@@ -61,10 +61,22 @@ impl Identity {
         }
         Ok(version)
     }
+
+    /// Whether a process may ask to join: why not.
+    pub(crate) fn judge_wish(&self, wish: &JoinRequest) -> Result<(), String> {
+        agree(wish.version_min, wish.version_max)?;
+        if !wish.cluster_id.is_empty() && wish.cluster_id != self.cluster_id {
+            return Err(format!(
+                "this is node {} of cluster \"{}\", and cluster \"{}\" was meant",
+                self.node.0, self.cluster_id, wish.cluster_id
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// The newest version that both sides speak.
-pub(crate) fn agree(min: u32, max: u32) -> Result<u32, String> {
+fn agree(min: u32, max: u32) -> Result<u32, String> {
     let version = max.min(VERSION_MAX);
     if version < min.max(VERSION_MIN) {
         return Err(format!(

@@ -13,13 +13,13 @@ use std::{
 };
 
 use ahash::AHashMap;
-use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture};
 use parking_lot::Mutex;
 use prost::Message;
 use proto::{
     NodeId,
     kv::{self, failure, request, response},
+    meta,
     rpc::{Envelope, envelope::Body},
 };
 use sharddb_proto as proto;
@@ -224,7 +224,7 @@ pub(crate) fn done(answer: Option<kv::Response>) -> Body {
     Body::Answer(answer.unwrap_or_else(panicked))
 }
 
-fn answered_by_meta(answer: Option<Bytes>) -> Body {
+fn answered_by_meta(answer: Option<meta::Answer>) -> Body {
     answer.map_or_else(|| Body::MetaFailed("the call failed in the node".to_owned()), Body::MetaAnswer)
 }
 

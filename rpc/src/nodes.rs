@@ -1,10 +1,9 @@
 //! The other nodes as this process reaches them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ahash::AHashMap;
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use fragment::{FragmentStream, FragmentTransport};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -12,19 +11,21 @@ use prost::Message as _;
 use proto::{
     NodeId, SqlState,
     kv::{self, failure, request},
+    meta::{Answer, Call, Node},
     raft::{FetchSnapshot, Message, SnapshotChunk},
     rpc::{Envelope, JoinAnswer, JoinRequest, envelope::Body, snapshot_answer},
 };
 use raft::TransportError;
 use sharddb_fragment as fragment;
 use sharddb_kv::{self as kv_client};
+use sharddb_meta::MetaTransport;
 use sharddb_proto as proto;
 use sharddb_raft as raft;
 
 use crate::{
     CallError, Identity, Security, Timing, dial, fragments,
     greeting::Roster,
-    limits::{BULK_BYTES, ENVELOPE_BYTES_MAX},
+    limits::{BULK_BYTES, ENVELOPE_BYTES_MAX, VERSION_MAX, VERSION_MIN},
     link::{Link, UNNUMBERED, within},
     link_server::failed,
     peer::Peer,
@@ -120,16 +121,6 @@ impl Nodes {
         self.link(node)?.channel().await.map(drop)
     }
 
-    /// Sends an encoded call to the meta group as `node` knows it.
-    pub async fn meta(&self, node: NodeId, call: Bytes, deadline: std::time::Duration) -> Result<Bytes, CallError> {
-        let envelope = Envelope { id: UNNUMBERED, deadline_ms: millis(deadline), body: Some(Body::MetaCall(call)) };
-        let length = envelope.encoded_len();
-        match self.link(node)?.call(envelope, length, deadline).await? {
-            Body::MetaAnswer(answer) => Ok(answer),
-            _ => Err(CallError::Ambiguous("an answer of the wrong kind".to_owned())),
-        }
-    }
-
     pub(crate) fn link(&self, node: NodeId) -> Result<Arc<Link>, CallError> {
         let peers = self.peers.load();
         let peer = peers.get(&node.0);
@@ -157,11 +148,11 @@ impl Nodes {
     }
 
     /// How long a request may take; zero for one that waits for a lock as long as it takes.
-    fn deadline(&self, request: &kv::Request) -> std::time::Duration {
+    fn deadline(&self, request: &kv::Request) -> Duration {
         let timing = &self.process.timing;
         let lock = |wait: i32, timeout_ms: u32| match (kv::WaitPolicy::try_from(wait), timeout_ms) {
-            (Ok(kv::WaitPolicy::Block), 0) => std::time::Duration::ZERO,
-            (_, timeout_ms) => timing.request + std::time::Duration::from_millis(timeout_ms.into()),
+            (Ok(kv::WaitPolicy::Block), 0) => Duration::ZERO,
+            (_, timeout_ms) => timing.request + Duration::from_millis(timeout_ms.into()),
         };
         match &request.body {
             Some(request::Body::Lock(body)) => lock(body.wait, body.timeout_ms),
@@ -174,7 +165,7 @@ impl Nodes {
     }
 }
 
-fn millis(deadline: std::time::Duration) -> u32 {
+fn millis(deadline: Duration) -> u32 {
     u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX)
 }
 
@@ -184,7 +175,7 @@ fn too_large(length: usize) -> failure::Kind {
 }
 
 /// Sends a large request in a stream of its own.
-async fn alone(link: &Link, envelope: Envelope, deadline: std::time::Duration) -> Result<Body, CallError> {
+async fn alone(link: &Link, envelope: Envelope, deadline: Duration) -> Result<Body, CallError> {
     let mut client = link.channel().await?.client();
     let answer = within(deadline, client.call(envelope)).await;
     let answer = answer.ok_or_else(|| CallError::Ambiguous(format!("no answer within {deadline:?}")))?;
@@ -204,6 +195,23 @@ impl kv_client::Transport for Nodes {
 impl FragmentTransport for Nodes {
     fn fragment(&self, node: NodeId, request: kv::Fragment) -> FragmentStream {
         fragments::fetch(self.link(node), node, request, self.process.timing.request)
+    }
+}
+
+impl MetaTransport for Nodes {
+    fn call(&self, node: u64, call: Call) -> BoxFuture<'_, Result<Answer, String>> {
+        Box::pin(async move {
+            let deadline = self.process.timing.request;
+            let body = Some(Body::MetaCall(call));
+            let envelope = Envelope { id: UNNUMBERED, deadline_ms: millis(deadline), body };
+            let length = envelope.encoded_len();
+            let link = self.link(NodeId(node)).map_err(|error| error.to_string())?;
+            match link.call(envelope, length, deadline).await {
+                Ok(Body::MetaAnswer(answer)) => Ok(answer),
+                Ok(_) => Err("an answer of the wrong kind".to_owned()),
+                Err(error) => Err(error.to_string()),
+            }
+        })
     }
 }
 
@@ -232,13 +240,16 @@ impl raft::Transport for Nodes {
     }
 }
 
-/// Asks the node at an address to let this process, which is no node yet, into its cluster.
+/// Asks the node at an address to let this process, which is no node yet, into its cluster: the one with this id, or
+/// whichever it is if the id is empty.
 pub async fn join(
     address: &str,
-    request: JoinRequest,
+    cluster_id: String,
+    node: Node,
     security: &Security,
     timing: &Timing,
 ) -> Result<JoinAnswer, CallError> {
+    let request = JoinRequest { cluster_id, version_min: VERSION_MIN, version_max: VERSION_MAX, node: Some(node) };
     let opening = tokio::time::timeout(timing.connect, dial::open(address, security, timing)).await;
     let opening = opening.unwrap_or_else(|_| Err(format!("{address}: no connection within {:?}", timing.connect)));
     let (channel, mut driver) = opening.map_err(CallError::Unreachable)?;

@@ -1,10 +1,9 @@
 //! What a node does with the calls of others.
 
-use bytes::Bytes;
 use fragment::FragmentStream;
 use futures::future::BoxFuture;
 use proto::{
-    NodeId, kv,
+    NodeId, kv, meta,
     raft::{FetchSnapshot, Message, SnapshotChunk},
     rpc::{JoinAnswer, JoinRequest},
 };
@@ -32,10 +31,10 @@ pub trait Service: Send + Sync + 'static {
         request: FetchSnapshot,
     ) -> BoxFuture<'static, Result<SnapshotChunk, TransportError>>;
 
-    /// Answers a call to the meta group, both encoded.
-    fn meta(&self, from: NodeId, call: Bytes) -> BoxFuture<'static, Bytes>;
+    /// Answers a call to the meta group as this node's member knows it.
+    fn meta(&self, from: NodeId, call: meta::Call) -> BoxFuture<'static, meta::Answer>;
 
-    /// Decides about a process that wants to become a node. Nothing is known about it but that it holds a certificate of
-    /// this cluster, if the cluster has any.
+    /// Decides about a process that wants to become a node. It means this cluster and speaks its protocol, and if the cluster
+    /// has certificates it holds one; nothing else is known about it.
     fn join(&self, request: JoinRequest) -> BoxFuture<'static, JoinAnswer>;
 }

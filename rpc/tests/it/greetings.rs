@@ -1,9 +1,6 @@
 //! Who may connect.
 
-use proto::{
-    NodeId,
-    rpc::{JoinRequest, join_answer},
-};
+use proto::{NodeId, meta::Node, rpc::join_answer};
 use sharddb_proto as proto;
 use sharddb_rpc::{Identity, Nodes, PeerState, Security, Timing, join};
 
@@ -64,12 +61,17 @@ async fn a_node_that_is_no_member_any_more_is_cut_off() {
 #[tokio::test]
 async fn a_process_without_an_id_can_ask_for_one() {
     let two = start_plain(2).await;
-    let ask = |cluster: &str| JoinRequest { cluster_id: cluster.to_owned(), ..JoinRequest::default() };
-    let (security, timing) = (Security::loopback_only(), Timing::default());
-    let answer = join(&two.address(), ask(""), &security, &timing).await.expect("an answer");
-    assert!(matches!(answer.outcome, Some(join_answer::Outcome::Joined(joined)) if joined.node == 9));
-    let answer = join(&two.address(), ask("another"), &security, &timing).await.expect("an answer");
-    assert!(matches!(answer.outcome, Some(join_answer::Outcome::Refused(why)) if why.contains("another")));
-    let nowhere = crate::cluster::nowhere().await.to_string();
-    assert!(join(&nowhere, ask(""), &security, &timing).await.is_err());
+    let ask = async |address: String, cluster: &str| {
+        let node = Node { rpc_addr: "here:1".to_owned(), ..Node::default() };
+        join(&address, cluster.to_owned(), node, &Security::loopback_only(), &Timing::default()).await
+    };
+    for cluster in ["", "cluster"] {
+        let answer = ask(two.address(), cluster).await.expect("an answer");
+        let Some(join_answer::Outcome::Joined(joined)) = answer.outcome else { panic!("{answer:?}") };
+        assert_eq!((joined.node, joined.members[0].rpc_addr.as_str()), (9, "here:1"));
+    }
+    let answer = ask(two.address(), "another").await.expect("an answer");
+    let Some(join_answer::Outcome::Refused(reason)) = answer.outcome else { panic!("{answer:?}") };
+    assert!(reason.contains("cluster \"another\" was meant"), "{reason}");
+    assert!(ask(crate::cluster::nowhere().await.to_string(), "").await.is_err());
 }

@@ -1,6 +1,7 @@
 //! Nodes of one process that call each other over loopback.
 
 mod cluster;
+mod cost;
 mod fragments;
 mod greetings;
 mod probe;

@@ -20,14 +20,16 @@ use parking_lot::Mutex;
 use proto::{
     ErrorFields, NodeId, SqlError, SqlState,
     kv::{self, failure, request, response},
+    meta,
     raft::{FetchSnapshot, Message, SnapshotChunk},
     rpc::{JoinAnswer, JoinRequest, Joined, join_answer},
 };
 use raft::TransportError;
 use sharddb_fragment as fragment;
+use sharddb_meta::MetaTransport;
 use sharddb_proto as proto;
 use sharddb_raft as raft;
-use sharddb_rpc::Service;
+use sharddb_rpc::{Nodes, Service};
 use tokio::sync::Semaphore;
 
 /// What the node was asked and does.
@@ -160,23 +162,26 @@ impl Service for Probed {
         std::future::ready(answer).boxed()
     }
 
-    fn meta(&self, from: NodeId, call: Bytes) -> BoxFuture<'static, Bytes> {
-        assert!(call != b"panic"[..], "asked to");
-        std::future::ready(echo(from, &call)).boxed()
+    fn meta(&self, from: NodeId, call: meta::Call) -> BoxFuture<'static, meta::Answer> {
+        let Some(meta::call::Body::AllocateShards(count)) = call.body else { panic!("{call:?}") };
+        let body = Some(meta::answer::Body::First(1000 * from.0 + count));
+        std::future::ready(meta::Answer { body }).boxed()
     }
 
     fn join(&self, request: JoinRequest) -> BoxFuture<'static, JoinAnswer> {
-        let joined = Joined { cluster_id: "cluster".to_owned(), node: 9, members: Vec::new() };
-        let outcome = match request.cluster_id.as_str() {
-            "" | "cluster" => join_answer::Outcome::Joined(joined),
-            other => join_answer::Outcome::Refused(format!("this is not {other}")),
-        };
+        let node = request.node.expect("a record");
+        let joined = Joined { cluster_id: "cluster".to_owned(), node: 9, members: vec![node], meta_members: vec![1] };
         async move {
             tokio::time::sleep(Duration::from_millis(1)).await;
-            JoinAnswer { outcome: Some(outcome) }
+            JoinAnswer { outcome: Some(join_answer::Outcome::Joined(joined)) }
         }
         .boxed()
     }
+}
+
+/// Asks a node's member of the meta group.
+pub(crate) async fn ask_meta(from: &Nodes, to: u64, body: meta::call::Body) -> Result<meta::Answer, String> {
+    MetaTransport::call(from, to, meta::Call { body: Some(body) }).await
 }
 
 /// An error with every field.

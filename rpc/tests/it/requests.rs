@@ -1,25 +1,23 @@
 //! Requests, messages, calls: what comes out is what went in.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use futures::future::join_all;
 use proto::{
     NodeId,
     kv::failure,
+    meta,
     raft::{FetchSnapshot, Heartbeat, Message, message},
 };
 use sharddb_fragment::{FragmentStream, FragmentTransport};
 use sharddb_kv::{BoxFuture, Transport};
 use sharddb_proto as proto;
 use sharddb_raft::{Transport as _, TransportError};
-use sharddb_rpc::{CallError, NearAndFar, PeerState, limits};
+use sharddb_rpc::{NearAndFar, PeerState, limits};
 
 use crate::{
     cluster::{introduce, pair, start_plain, until},
-    probe::{echo, get, value},
+    probe::{ask_meta, echo, get, value},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -77,8 +75,7 @@ async fn a_panic_in_a_request_is_its_answer() {
         assert!(matches!(&answer, Err(failure::Kind::Internal(_))), "{answer:?}");
     }
     assert!(value(one.nodes.call(NodeId(2), get("key")).await).is_ok());
-    let call = one.nodes.meta(NodeId(2), "panic".into(), Duration::from_secs(9)).await;
-    assert!(matches!(&call, Err(CallError::Ambiguous(_))), "{call:?}");
+    assert!(ask_meta(&one.nodes, 2, meta::call::Body::BumpCatalog(meta::Empty {})).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -140,10 +137,9 @@ async fn parts_of_snapshots_are_fetched() {
 #[tokio::test]
 async fn calls_to_meta_are_carried() {
     let (one, _two) = pair().await;
-    let answer = one.nodes.meta(NodeId(2), "call".into(), Duration::from_secs(9)).await;
-    assert_eq!(answer, Ok(echo(NodeId(1), b"call")));
-    let answer = one.nodes.meta(NodeId(3), "call".into(), Duration::from_secs(9)).await;
-    assert!(matches!(answer, Err(CallError::Unreachable(_))));
+    let answer = ask_meta(&one.nodes, 2, meta::call::Body::AllocateShards(7)).await.expect("an answer");
+    assert_eq!(answer.body, Some(meta::answer::Body::First(1007)));
+    assert!(ask_meta(&one.nodes, 3, meta::call::Body::AllocateShards(7)).await.is_err());
 }
 
 struct Near;
