@@ -28,6 +28,8 @@ pub const REPORT_INTERVAL_MS: u64 = 200;
 const EXPIRY_MS: u64 = 1000;
 /// Turns of one term: a hundred nodes that report all the time need a thousand years for them.
 const TURN_BITS: u32 = 40;
+/// Holders of one wait that are looked at. Naming the nearest is enough: what those wait for they report themselves.
+const HOLDERS_MAX: usize = 256;
 /// Waits of one report that are looked at. So many transactions that wait for each other need no detector.
 const WAITS_MAX: usize = 10_000;
 
@@ -74,10 +76,11 @@ impl Detector {
             self.note(node, wait, turn, now_ms);
         }
         let waiters: BTreeSet<u64> = waits.iter().map(|wait| wait.waiter).collect();
-        for waiter in waiters {
-            while let Some(cycle) = self.proven_cycle(waiter) {
-                self.end(&cycle, now_ms);
-            }
+        loop {
+            let graph = Graph::new(&self.waits, &self.victims);
+            let Some(cycle) = graph.proven_cycle(&waiters) else { break };
+            let cycle = graph.around_victim(&cycle);
+            self.victims.insert(cycle[0], (cycle, now_ms));
         }
         WaitAnswer { turn: self.turn, victims: self.victims_among(&waits, now_ms) }
     }
@@ -99,75 +102,13 @@ impl Detector {
     }
 
     fn note(&mut self, node: u64, wait: &Wait, turn: u64, now_ms: u64) {
-        let holders: BTreeSet<u64> = wait.holders.iter().copied().filter(|holder| *holder != wait.waiter).collect();
+        let others = wait.holders.iter().copied().filter(|holder| *holder != wait.waiter);
+        let holders: BTreeSet<u64> = others.take(HOLDERS_MAX).collect();
         let known = self.waits.get(&(node, wait.id)).filter(|known| known.waiter == wait.waiter);
         // Somebody new to wait for makes a new wait; somebody less leaves the rest as old as it was.
         let first = known.filter(|known| holders.is_subset(&known.holders)).map_or(self.turn, |known| known.first);
         let news = Known { waiter: wait.waiter, began: wait.began, holders, first, confirmed: turn, seen_ms: now_ms };
         self.waits.insert((node, wait.id), news);
-    }
-
-    /// Waits of a transaction that count.
-    fn waits_of(&self, txn: u64) -> impl Iterator<Item = &Known> {
-        self.waits.values().filter(move |wait| wait.waiter == txn && !self.victims.contains_key(&txn))
-    }
-
-    /// A cycle through `start` that has been proven: the transactions, beginning and ending with `start`.
-    fn proven_cycle(&self, start: u64) -> Option<Vec<u64>> {
-        // Every path is tried in order of ids; a transaction that leads nowhere is not tried twice.
-        let edges = self.edges();
-        let mut path = vec![(start, self.next_of(&edges, start))];
-        let mut seen = BTreeSet::from([start]);
-        while let Some((_, ahead)) = path.last_mut() {
-            let Some(next) = ahead.pop_first() else {
-                path.pop();
-                continue;
-            };
-            if next == start {
-                let mut cycle: Vec<u64> = path.iter().map(|(txn, _)| *txn).collect();
-                cycle.push(start);
-                return Some(cycle).filter(|cycle| self.is_proven(cycle));
-            }
-            if seen.insert(next) {
-                let ahead = self.next_of(&edges, next);
-                path.push((next, ahead));
-            }
-        }
-        None
-    }
-
-    fn edges(&self) -> BTreeMap<u64, BTreeSet<u64>> {
-        let mut edges: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
-        for wait in self.waits.values() {
-            edges.entry(wait.waiter).or_default().extend(&wait.holders);
-        }
-        edges
-    }
-
-    fn next_of(&self, edges: &BTreeMap<u64, BTreeSet<u64>>, txn: u64) -> BTreeSet<u64> {
-        let ended = self.victims.contains_key(&txn);
-        edges.get(&txn).filter(|_| !ended).cloned().unwrap_or_default()
-    }
-
-    /// Whether all waits of a cycle stood at one moment.
-    fn is_proven(&self, cycle: &[u64]) -> bool {
-        let waits = cycle.windows(2).map(|pair| {
-            let waits = self.waits_of(pair[0]).filter(move |wait| wait.holders.contains(&pair[1]));
-            waits.min_by_key(|wait| wait.first).expect("a cycle is made of waits")
-        });
-        let waits: Vec<&Known> = waits.collect();
-        let youngest = waits.iter().map(|wait| wait.first).max().unwrap_or(0);
-        waits.iter().all(|wait| wait.confirmed >= youngest)
-    }
-
-    /// Chooses who of a cycle ends.
-    fn end(&mut self, cycle: &[u64], now_ms: u64) {
-        let began = |txn: u64| self.waits_of(txn).map(|wait| wait.began).max().unwrap_or(0);
-        let victim = cycle.iter().copied().max_by_key(|txn| (began(*txn), *txn)).expect("a cycle has members");
-        let members = &cycle[..cycle.len() - 1];
-        let at = members.iter().position(|txn| *txn == victim).expect("the victim is one of them");
-        let around = members[at..].iter().chain(&members[..=at]).copied().collect();
-        self.victims.insert(victim, (around, now_ms));
     }
 
     fn victims_among(&mut self, waits: &[Wait], now_ms: u64) -> Vec<Victim> {
@@ -179,5 +120,74 @@ impl Detector {
             }
         }
         victims
+    }
+}
+
+/// Who waits for whom.
+struct Graph<'a> {
+    waits: BTreeMap<u64, Vec<&'a Known>>,
+}
+
+impl<'a> Graph<'a> {
+    /// All waits but those of transactions that are to end.
+    fn new(waits: &'a BTreeMap<Place, Known>, victims: &BTreeMap<u64, (Vec<u64>, u64)>) -> Self {
+        let mut graph = Self { waits: BTreeMap::new() };
+        for wait in waits.values().filter(|wait| !victims.contains_key(&wait.waiter)) {
+            graph.waits.entry(wait.waiter).or_default().push(wait);
+        }
+        graph
+    }
+
+    /// Those a transaction waits for and who wait themselves; the others are in no cycle.
+    fn next(&self, txn: u64) -> BTreeSet<u64> {
+        let holders = self.waits.get(&txn).into_iter().flatten().flat_map(|wait| wait.holders.iter().copied());
+        holders.filter(|holder| self.waits.contains_key(holder)).collect()
+    }
+
+    /// A cycle that has been proven and is reached from one of these, as the transactions of which each waits for the next
+    /// and the last for the first. Every transaction is visited once, in order of ids.
+    fn proven_cycle(&self, starts: &BTreeSet<u64>) -> Option<Vec<u64>> {
+        let mut seen = BTreeSet::new();
+        for start in starts {
+            let mut path: Vec<u64> = Vec::new();
+            let mut depths: BTreeMap<u64, usize> = BTreeMap::new();
+            let mut ahead = vec![BTreeSet::from([*start])];
+            while let Some(next) = ahead.last_mut() {
+                let Some(txn) = next.pop_first() else {
+                    ahead.pop();
+                    path.pop().and_then(|txn| depths.remove(&txn));
+                    continue;
+                };
+                if seen.insert(txn) {
+                    depths.insert(txn, path.len());
+                    path.push(txn);
+                    ahead.push(self.next(txn));
+                } else if let Some(depth) = depths.get(&txn)
+                    && self.is_proven(&path[*depth..])
+                {
+                    return Some(path.split_off(*depth));
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether all waits of a cycle stood at one moment.
+    fn is_proven(&self, cycle: &[u64]) -> bool {
+        let waits = cycle.iter().zip(cycle.iter().cycle().skip(1)).map(|(waiter, holder)| {
+            let waits = self.waits[waiter].iter().filter(|wait| wait.holders.contains(holder));
+            waits.min_by_key(|wait| wait.first).expect("a cycle is made of waits")
+        });
+        let waits: Vec<&&Known> = waits.collect();
+        let youngest = waits.iter().map(|wait| wait.first).max().unwrap_or(0);
+        waits.iter().all(|wait| wait.confirmed >= youngest)
+    }
+
+    /// The cycle from the transaction that is to end to itself.
+    fn around_victim(&self, cycle: &[u64]) -> Vec<u64> {
+        let began = |txn: &u64| self.waits[txn].iter().map(|wait| wait.began).max();
+        let victim = cycle.iter().enumerate().max_by_key(|(_, txn)| (began(txn), **txn));
+        let at = victim.map_or(0, |(at, _)| at);
+        cycle[at..].iter().chain(&cycle[..=at]).copied().collect()
     }
 }

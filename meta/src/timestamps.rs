@@ -101,6 +101,8 @@ impl Meta {
     /// Begins or ends to serve, as leadership has it.
     pub(crate) fn follow_leadership(&self) {
         let inner = &self.inner;
+        // Held throughout: whoever starts a member follows as well as the task that keeps the window.
+        let mut registry = inner.registry.lock();
         let leads = inner.leading();
         if leads == inner.serving.term() {
             return;
@@ -110,7 +112,7 @@ impl Meta {
         // Everything before the term is applied: no window was ever longer than this one.
         let window = inner.shared.read(|state| state[Counter::Window]);
         inner.oracle.begin(Timestamp(window));
-        *inner.registry.lock() = Registry::new(term, inner.clock.uptime_ms());
+        *registry = Registry::new(term, inner.clock.uptime_ms());
         inner.serving.set(Some(term));
     }
 

@@ -46,9 +46,9 @@ const HINTS_MAX: u32 = 3;
 
 /// Carries a call to a member of the meta group on another node.
 pub trait MetaTransport: Send + Sync + 'static {
-    /// Brings the answer, or why there is none: the call may then have been carried out or not. Dropping the future gives
-    /// up waiting.
-    fn call(&self, node: u64, call: Call) -> BoxFuture<'_, Result<Answer, String>>;
+    /// Brings the answer, or why there is none within `patience`: the call may then have been carried out or not. Dropping
+    /// the future gives up waiting.
+    fn call(&self, node: u64, call: Call, patience: Duration) -> BoxFuture<'_, Result<Answer, String>>;
 }
 
 /// The meta group as a node reaches it. Cheap to clone.
@@ -194,7 +194,7 @@ impl RemoteMeta {
         let answer = async {
             match self.local().filter(|_| target == self.inner.node) {
                 Some(local) => Ok(local.call(call).await),
-                None => self.inner.transport.call(target, call).await,
+                None => self.inner.transport.call(target, call, patience).await,
             }
         };
         timeout(patience, answer).await.unwrap_or_else(|_| Err("it took too long".to_owned()))

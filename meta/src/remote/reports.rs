@@ -29,7 +29,7 @@ pub trait Vitals: Send + Sync + 'static {
 
 /// Waits of a node, as its shards know them.
 pub trait Waits: Send + Sync + 'static {
-    /// Waits that have lasted for at least `age`.
+    /// Waits that have lasted for at least `age`. Of those ahead in a queue the nearest is enough as a holder.
     fn waits(&self, age: Duration) -> Vec<Wait>;
 
     /// Ends a wait that is part of a deadlock, if it lasts still.

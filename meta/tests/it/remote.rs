@@ -52,7 +52,7 @@ impl Network {
 }
 
 impl MetaTransport for Network {
-    fn call(&self, node: u64, call: Call) -> BoxFuture<'_, Result<Answer, String>> {
+    fn call(&self, node: u64, call: Call, _patience: Duration) -> BoxFuture<'_, Result<Answer, String>> {
         Box::pin(async move {
             self.calls.fetch_add(1, Ordering::SeqCst);
             if matches!(call.body, Some(call::Body::Timestamps(_))) {
