@@ -199,14 +199,13 @@ impl FragmentTransport for Nodes {
 }
 
 impl MetaTransport for Nodes {
-    fn call(&self, node: u64, call: Call) -> BoxFuture<'_, Result<Answer, String>> {
+    fn call(&self, node: u64, call: Call, patience: Duration) -> BoxFuture<'_, Result<Answer, String>> {
         Box::pin(async move {
-            let deadline = self.process.timing.request;
             let body = Some(Body::MetaCall(call));
-            let envelope = Envelope { id: UNNUMBERED, deadline_ms: millis(deadline), body };
+            let envelope = Envelope { id: UNNUMBERED, deadline_ms: millis(patience), body };
             let length = envelope.encoded_len();
             let link = self.link(NodeId(node)).map_err(|error| error.to_string())?;
-            match link.call(envelope, length, deadline).await {
+            match link.call(envelope, length, patience).await {
                 Ok(Body::MetaAnswer(answer)) => Ok(answer),
                 Ok(_) => Err("an answer of the wrong kind".to_owned()),
                 Err(error) => Err(error.to_string()),

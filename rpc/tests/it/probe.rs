@@ -181,7 +181,8 @@ impl Service for Probed {
 
 /// Asks a node's member of the meta group.
 pub(crate) async fn ask_meta(from: &Nodes, to: u64, body: meta::call::Body) -> Result<meta::Answer, String> {
-    MetaTransport::call(from, to, meta::Call { body: Some(body) }).await
+    let patience = std::time::Duration::from_secs(10);
+    MetaTransport::call(from, to, meta::Call { body: Some(body) }, patience).await
 }
 
 /// An error with every field.
