@@ -72,17 +72,7 @@ impl Client {
 
     async fn describe(&self, node: NodeId, shard: ShardId) -> Result<RangeDescriptor> {
         let description = self.describe_shard(node, shard).await?;
-        let range = description.range.ok_or_else(|| crate::client::unexpected("Describe"))?;
-        let span = range.span.unwrap_or_default();
-        Ok(RangeDescriptor {
-            shard: range.shard,
-            start: span.start,
-            end: span.end,
-            epoch: range.epoch,
-            replicas: vec![node.0],
-            state: description.state,
-            ..RangeDescriptor::default()
-        })
+        descriptor(description).ok_or_else(|| crate::client::unexpected("Describe"))
     }
 
     /// Tells meta the oldest timestamp this process still needs and answers that of the whole cluster.
@@ -123,4 +113,21 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// The range map's record of a shard, as one of its replicas describes it.
+pub(crate) fn descriptor(description: kv::ShardDescription) -> Option<RangeDescriptor> {
+    let range = description.range?;
+    let span = range.span.unwrap_or_default();
+    Some(RangeDescriptor {
+        shard: range.shard,
+        start: span.start,
+        end: span.end,
+        epoch: range.epoch,
+        replicas: range.replicas,
+        state: description.state,
+        learners: description.learners,
+        leader: description.leader_node,
+        ..RangeDescriptor::default()
+    })
 }

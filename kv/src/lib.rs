@@ -24,6 +24,7 @@ mod locks;
 mod meta_client;
 mod one_phase;
 mod reads;
+mod replicas;
 mod retry;
 mod router;
 mod scan;

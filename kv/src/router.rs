@@ -121,7 +121,12 @@ fn route_of(range: RangeDescriptor) -> Route {
         end: range.end,
         shard: ShardId(range.shard),
         epoch: Epoch(range.epoch),
-        node: replicas.first().copied().unwrap_or_default(),
+        node: replicas
+            .iter()
+            .copied()
+            .find(|node| node.0 == range.leader)
+            .or(replicas.first().copied())
+            .unwrap_or_default(),
         replicas,
     }
 }

@@ -25,6 +25,7 @@ mod promises;
 mod read;
 mod records;
 mod replica;
+mod replicas;
 mod serving;
 mod write;
 

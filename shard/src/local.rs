@@ -3,6 +3,7 @@
 //! ```text
 //! 's' shard u64 BE 'd'            the shard's range (`kv::Range`)
 //! 's' shard u64 BE 'p'            the position its state machine is at
+//! 's' shard u64 BE 'x'            tombstone of a removed replica, until its log is gone
 //! 's' shard u64 BE 'r'            milliseconds up to which its aborted transactions' records were swept (u64 BE)
 //! 'f' shard u64 BE table u32 BE   schema fence: the oldest layout version still accepted (u64 BE)
 //! 't' primary txn u64 BE          transaction record (`kv::TxnStatus`), in the range of its primary
@@ -32,6 +33,22 @@ pub(crate) fn position(shard: ShardId) -> Vec<u8> {
 
 pub(crate) fn swept(shard: ShardId) -> Vec<u8> {
     shard_key(b's', shard, b"r")
+}
+
+/// What stays of a replica whose data is removed until its log is, too.
+pub(crate) fn tombstone(shard: ShardId) -> Vec<u8> {
+    shard_key(b's', shard, b"x")
+}
+
+/// The shard of a tombstone's key.
+pub(crate) fn parse_tombstone(key: &[u8]) -> Option<ShardId> {
+    let shard = key.strip_prefix(b"s")?.strip_suffix(b"x")?;
+    Some(ShardId(u64::from_be_bytes(*shard.first_chunk::<8>().filter(|_| shard.len() == 8)?)))
+}
+
+/// Every key of a shard under 's'.
+pub(crate) fn of_shard(shard: ShardId) -> Span {
+    Span::new(shard_key(b's', shard, &[]), shard_key(b's', ShardId(shard.0 + 1), &[]))
 }
 
 /// Whether a key of `shards` is a descriptor's.

@@ -108,15 +108,15 @@ pub struct NodeStatistics {
 /// The shards of one volume. Cheap to clone.
 #[derive(Clone)]
 pub struct Node {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 pub(crate) struct Inner {
-    environment: Arc<Environment>,
+    pub(crate) environment: Arc<Environment>,
     locks: Arc<LockTable>,
-    replicas: RwLock<HashMap<ShardId, Arc<Replica>>>,
+    pub(crate) replicas: RwLock<HashMap<ShardId, Arc<Replica>>>,
     /// Held while shards are started.
-    starting: tokio::sync::Mutex<()>,
+    pub(crate) starting: tokio::sync::Mutex<()>,
 }
 
 impl Inner {
@@ -172,6 +172,7 @@ impl Node {
             starting: tokio::sync::Mutex::default(),
         };
         let node = Self { inner: Arc::new(inner) };
+        node.bury_dead().await?;
         node.start_known().await?;
         tokio::spawn(start_births(Arc::downgrade(&node.inner)));
         Ok(node)
@@ -225,7 +226,7 @@ impl Node {
         self.start_known().await
     }
 
-    async fn start(&self, range: kv::Range, start: Start) -> Result<(), OpenError> {
+    pub(crate) async fn start(&self, range: kv::Range, start: Start) -> Result<(), OpenError> {
         let shard = ShardId(range.shard);
         let environment = Arc::clone(&self.inner.environment);
         let replica = Replica::start(range, environment, Arc::clone(&self.inner.locks), start).await?;
@@ -277,6 +278,11 @@ impl Node {
             self.release(TxnId(header.txn), &release.keys);
             return Ok(done());
         }
+        match &body {
+            request::Body::CreateReplica(create) => return self.create_replica(create.clone()).await,
+            request::Body::DeleteReplica(_) => return self.delete_replica(header.shard).await,
+            _ => {}
+        }
         let replica = self.replica(header.shard).ok_or(Failure::UnknownShard(kv::Done {}))?;
         match body {
             request::Body::Get(get) => replica.get(&header, get).await.map(response::Body::Get),
@@ -296,8 +302,12 @@ impl Node {
                 housekeeping::collect_garbage(&replica, Timestamp(collect.safe_ts)).await
             }
             request::Body::DeleteRange(delete) => delete_range(&replica, &header, delete).await,
-            request::Body::Describe(_) => Ok(response::Body::Description(describe(&replica))),
-            request::Body::ReleaseLocks(_) => Ok(done()),
+            request::Body::Describe(_) => Ok(response::Body::Description(replica.describe())),
+            request::Body::ChangeMembers(change) => replica.change_members(change).await,
+            request::Body::TransferLeader(transfer) => replica.transfer(&transfer).await,
+            request::Body::ReleaseLocks(_) | request::Body::CreateReplica(_) | request::Body::DeleteReplica(_) => {
+                Ok(done())
+            }
         }
     }
 
@@ -346,23 +356,11 @@ async fn delete_range(
     replica.propose(at, command::Body::DeleteRange(delete)).await
 }
 
-fn describe(replica: &Replica) -> kv::ShardDescription {
-    let span = replica.shared.span();
-    kv::ShardDescription {
-        range: Some(replica.range()),
-        state: "active".to_owned(),
-        applied_index: replica.group.applied(),
-        intents: replica.shared.intents.count(),
-        row_locks: replica.shared.locks.counts().0 as u64,
-        approximate_bytes: replica.engine().approximate_size(Cf::Data, &span),
-    }
-}
-
-fn done() -> response::Body {
+pub(crate) fn done() -> response::Body {
     response::Body::Done(kv::Done {})
 }
 
-fn read_descriptors(engine: &dyn Engine) -> Result<Vec<kv::Range>, OpenError> {
+pub(crate) fn read_descriptors(engine: &dyn Engine) -> Result<Vec<kv::Range>, OpenError> {
     let mut ranges = Vec::new();
     let span: Span = local::shards();
     let mut cursor = engine.cursor(Cf::Local, &span)?;

@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) swept_ms: AtomicU64,
     /// Whether the range may hold records of aborted transactions. Without any, commits need not look for theirs.
     pub(crate) has_aborts: AtomicBool,
+    /// Set once the replica is being removed; nothing is written for it any more. Held while the machine writes.
+    retired: RwLock<bool>,
     /// Told when a shard was cut off this one.
     pub(crate) births: Arc<Notify>,
 }
@@ -97,11 +99,18 @@ impl Shared {
             marks: Marks::default(),
             locks,
             intents: IntentKeys::default(),
+            retired: RwLock::new(false),
             births: Arc::clone(&environment.births),
         };
         range::load_intents(&shared)?;
         range::load_aborts(&shared)?;
         Ok(shared)
+    }
+
+    /// Stops the machine for good. Answers the range whose data is to be removed.
+    pub(crate) fn retire(&self) -> Span {
+        *self.retired.write() = true;
+        self.span()
     }
 
     pub(crate) fn span(&self) -> Span {
@@ -238,6 +247,11 @@ impl StateMachine for Machine {
     }
 
     fn apply(&self, commands: &[Committed], position: Bytes) -> Result<Vec<Bytes>, Fatal> {
+        let retired = self.shared.retired.read();
+        if *retired {
+            let gone = kv::Response { body: Some(failed(failure::Kind::UnknownShard(kv::Done {}))) };
+            return Ok(vec![gone.encode_to_vec().into(); commands.len()]);
+        }
         let mut run = Run::new(&self.shared, position.clone());
         let mut outcomes = Vec::with_capacity(commands.len());
         for committed in commands {
@@ -258,6 +272,10 @@ impl StateMachine for Machine {
     }
 
     fn restore(&self, directory: &Path, position: Bytes) -> Result<(), Fatal> {
+        let retired = self.shared.retired.read();
+        if *retired {
+            return Ok(());
+        }
         snapshot::restore(&self.shared, directory, position)
     }
 }
