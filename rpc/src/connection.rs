@@ -78,6 +78,9 @@ async fn talk(session: &Arc<Session>, tcp: TcpStream) -> Result<(), String> {
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(STREAMS_MAX)
         .max_send_buf_size(SEND_BYTES)
+        // Readers of fragments that have enough leave in any number.
+        .max_local_error_reset_streams(None)
+        .max_pending_accept_reset_streams(STREAMS_MAX as usize)
         // The other side pings more often; this only finds those that vanished.
         .keep_alive_interval(process.timing.ping_after + process.timing.ping_timeout)
         .keep_alive_timeout(process.timing.ping_timeout);
@@ -168,7 +171,7 @@ impl Node for Calls {
                 hello_answer::Outcome::Welcome(welcome)
             }
             Err(reason) => {
-                tracing::warn!(node = node.0, "a node was refused: {reason}");
+                process.roster.tell(&reason);
                 hello_answer::Outcome::Refused(reason)
             }
         };

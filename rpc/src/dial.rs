@@ -29,7 +29,9 @@ use tonic::{body::Body, codegen::Service};
 use crate::{
     Security, Timing,
     generated::node_client::NodeClient,
-    limits::{CONNECTION_WINDOW_BYTES, GREETING_BYTES_MAX, MESSAGE_BYTES_MAX, SEND_BYTES, STREAM_WINDOW_BYTES},
+    limits::{
+        CONNECTION_WINDOW_BYTES, GREETING_BYTES_MAX, MESSAGE_BYTES_MAX, SEND_BYTES, STREAM_WINDOW_BYTES, STREAMS_MAX,
+    },
     socket::Socket,
 };
 
@@ -156,6 +158,9 @@ async fn open_at(address: SocketAddr, security: &Security, timing: &Timing) -> R
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buf_size(SEND_BYTES)
+        // Rows of fragments that nobody reads any more still arrive for a while.
+        .max_concurrent_reset_streams(STREAMS_MAX as usize)
+        .max_local_error_reset_streams(None)
         .keep_alive_interval(timing.ping_after)
         .keep_alive_timeout(timing.ping_timeout)
         .keep_alive_while_idle(true);

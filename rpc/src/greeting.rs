@@ -4,6 +4,8 @@
 //! connections are closed; an earlier one is refused, and so is a second process that claims the same incarnation while the
 //! first is connected (a copied data directory, say).
 
+use std::collections::VecDeque;
+
 use ahash::AHashMap;
 use parking_lot::Mutex;
 use proto::{
@@ -86,9 +88,15 @@ fn agree(min: u32, max: u32) -> Result<u32, String> {
     Ok(version)
 }
 
+/// Refusals that are remembered so as not to be told again each time the same node tries.
+const REFUSALS_MAX: usize = 32;
+
 /// The nodes that are connected to this one.
 #[derive(Debug, Default)]
-pub(crate) struct Roster(Mutex<AHashMap<u64, Seen>>);
+pub(crate) struct Roster {
+    nodes: Mutex<AHashMap<u64, Seen>>,
+    refusals: Mutex<VecDeque<String>>,
+}
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -108,7 +116,7 @@ impl Roster {
         closing: &CancellationToken,
     ) -> Result<Welcome, String> {
         let version = own.judge(hello, known)?;
-        let mut nodes = self.0.lock();
+        let mut nodes = self.nodes.lock();
         let seen = nodes.entry(hello.node).or_default();
         seen.connections.retain(|connection| !connection.is_cancelled());
         if hello.incarnation < seen.incarnation {
@@ -135,9 +143,21 @@ impl Roster {
         Ok(Welcome { incarnation: own.incarnation, version })
     }
 
+    /// Tells the operator of a refusal, once.
+    pub(crate) fn tell(&self, reason: &str) {
+        let mut refusals = self.refusals.lock();
+        if refusals.iter().any(|told| told == reason) {
+            tracing::debug!("a node was refused again: {reason}");
+            return;
+        }
+        tracing::warn!("a node was refused: {reason}");
+        refusals.truncate(REFUSALS_MAX - 1);
+        refusals.push_front(reason.to_owned());
+    }
+
     /// Ends the connections of a node that is no member any more.
     pub(crate) fn expel(&self, node: NodeId) {
-        if let Some(seen) = self.0.lock().get_mut(&node.0) {
+        if let Some(seen) = self.nodes.lock().get_mut(&node.0) {
             seen.connections.drain(..).for_each(|connection| connection.cancel());
         }
     }

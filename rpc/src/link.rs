@@ -251,3 +251,87 @@ fn late(deadline: Duration, error: fn(String) -> CallError) -> CallError {
 pub(crate) async fn within<T>(deadline: Duration, future: impl Future<Output = T>) -> Option<T> {
     if deadline.is_zero() { Some(future.await) } else { tokio::time::timeout(deadline, future).await.ok() }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, StreamExt};
+    use proto::kv;
+
+    use super::*;
+
+    fn request(bytes: usize) -> (Envelope, usize) {
+        let get = kv::Get { keys: vec![vec![0; bytes].into()], read_ts: 0 };
+        let request = kv::Request { header: None, body: Some(kv::request::Body::Get(get)) };
+        let envelope = Envelope { id: UNNUMBERED, deadline_ms: 0, body: Some(Body::Request(request)) };
+        let length = envelope.encoded_len();
+        (envelope, length)
+    }
+
+    fn call(link: &Arc<Link>, bytes: usize) -> impl Future<Output = Result<Body, CallError>> + Unpin + use<> {
+        let (link, (envelope, length)) = (Arc::clone(link), request(bytes));
+        Box::pin(async move { link.call(envelope, length, Duration::ZERO).await })
+    }
+
+    fn answer(id: u64) -> Envelope {
+        Envelope { id, deadline_ms: 0, body: Some(Body::Answer(kv::Response::default())) }
+    }
+
+    #[test]
+    fn only_what_has_left_is_ambiguous() {
+        let link = Link::new();
+        let (mut sent, mut kept) = (call(&link, 1), call(&link, 1));
+        assert!((&mut sent).now_or_never().is_none());
+        assert!(Outgoing(Arc::clone(&link)).next().now_or_never().is_some());
+        assert!((&mut kept).now_or_never().is_none());
+        link.lose("why");
+        assert_eq!(sent.now_or_never(), Some(Err(CallError::Ambiguous("why".to_owned()))));
+        assert_eq!(kept.now_or_never(), Some(Err(CallError::Unreachable("why".to_owned()))));
+        let late = call(&link, 1).now_or_never();
+        assert_eq!(late, Some(Err(CallError::Unreachable("why".to_owned()))));
+        assert!(matches!(Outgoing(link).next().now_or_never(), Some(None)));
+    }
+
+    #[test]
+    fn whoever_finds_the_link_full_waits_for_room() {
+        let link = Link::new();
+        let mut large: Vec<_> = (0..2).map(|_| call(&link, OUTBOX_BYTES_MAX)).collect();
+        assert!(large.iter_mut().all(|call| call.now_or_never().is_none()));
+        assert_eq!(link.state.lock().waiting.len(), 1);
+        assert!(Outgoing(Arc::clone(&link)).next().now_or_never().is_some());
+        assert!((&mut large[1]).now_or_never().is_none());
+        assert_eq!(link.state.lock().waiting.len(), 2);
+        link.receive(vec![answer(2), answer(1), answer(7)]);
+        assert!(large.into_iter().all(|call| matches!(call.now_or_never(), Some(Ok(Body::Answer(_))))));
+    }
+
+    #[test]
+    fn messages_of_consensus_are_dropped_rather_than_piled_up() {
+        let link = Link::new();
+        let chunk = proto::raft::Entry {
+            payload: Some(proto::raft::entry::Payload::Command(vec![0; 1 << 20].into())),
+            log_id: None,
+        };
+        let append = proto::raft::Append { entries: vec![chunk], ..proto::raft::Append::default() };
+        let message = Message { group: 1, id: 0, body: Some(proto::raft::message::Body::Append(append)) };
+        (0..100).for_each(|_| link.send(message.clone()));
+        let waiting = link.state.lock().outbox.bytes();
+        assert!(waiting <= OUTBOX_RAFT_BYTES_MAX && waiting > OUTBOX_BYTES_MAX, "{waiting} bytes");
+    }
+
+    #[test]
+    fn a_caller_that_leaves_sends_a_cancellation_once() {
+        let link = Link::new();
+        let mut left = call(&link, 1);
+        assert!((&mut left).now_or_never().is_none());
+        let before = link.state.lock().outbox.bytes();
+        drop(left);
+        let cancelled = link.state.lock().outbox.bytes();
+        assert!(cancelled > before && link.state.lock().waiting.is_empty());
+        let mut answered = call(&link, 1);
+        assert!((&mut answered).now_or_never().is_none());
+        link.receive(vec![answer(2)]);
+        let before = link.state.lock().outbox.bytes();
+        assert!(answered.now_or_never().is_some());
+        assert_eq!(link.state.lock().outbox.bytes(), before);
+    }
+}

@@ -31,13 +31,26 @@ use crate::{
     peer::Peer,
 };
 
-/// The other nodes as this process reaches them. Cheap to clone.
+/// The other nodes as this process reaches them. Cheap to clone; the connections end with the last clone.
 #[derive(Clone, Debug)]
 pub struct Nodes {
     pub(crate) process: Arc<Process>,
-    peers: Arc<ArcSwap<AHashMap<u64, Arc<Peer>>>>,
-    /// Held while the address book changes.
-    changing: Arc<Mutex<()>>,
+    book: Arc<Book>,
+}
+
+/// The other nodes and their addresses.
+#[derive(Debug, Default)]
+struct Book {
+    peers: ArcSwap<AHashMap<u64, Arc<Peer>>>,
+    /// Held while the book changes.
+    changing: Mutex<()>,
+}
+
+impl Drop for Book {
+    /// Nobody sends any more.
+    fn drop(&mut self) {
+        self.peers.load().values().for_each(|peer| peer.remove());
+    }
 }
 
 /// What everything in this process needs to know of it.
@@ -69,7 +82,7 @@ impl Nodes {
     pub fn new(identity: Identity, security: Security, timing: Timing) -> Self {
         let (number, roster) = (rand::random(), Roster::default());
         let process = Arc::new(Process { identity, number, security, timing, roster });
-        Self { process, peers: Arc::default(), changing: Arc::default() }
+        Self { process, book: Arc::default() }
     }
 
     /// This node.
@@ -80,8 +93,8 @@ impl Nodes {
     /// Replaces the address book: every node of the cluster and its RPC address. A node that is not in it is no member: it is
     /// neither connected to nor let in.
     pub fn set_members(&self, members: impl IntoIterator<Item = (NodeId, String)>) {
-        let _changing = self.changing.lock();
-        let before = self.peers.load_full();
+        let _changing = self.book.changing.lock();
+        let before = self.book.peers.load_full();
         let mut after = AHashMap::new();
         for (node, address) in members.into_iter().filter(|(node, _)| *node != self.own()) {
             let peer = match before.get(&node.0) {
@@ -94,7 +107,7 @@ impl Nodes {
             after.insert(node.0, peer);
         }
         let gone: Vec<_> = before.iter().filter(|(node, _)| !after.contains_key(node)).collect();
-        self.peers.store(Arc::new(after));
+        self.book.peers.store(Arc::new(after));
         for (node, peer) in gone {
             peer.remove();
             self.process.roster.expel(NodeId(*node));
@@ -103,12 +116,12 @@ impl Nodes {
 
     /// Whether a node of this id is a member of the cluster, as far as is known here.
     pub fn knows(&self, node: NodeId) -> bool {
-        self.peers.load().contains_key(&node.0)
+        self.book.peers.load().contains_key(&node.0)
     }
 
     /// What is known of the connection to a node.
     pub fn state(&self, node: NodeId) -> PeerState {
-        match self.peers.load().get(&node.0).map(|peer| peer.health()) {
+        match self.book.peers.load().get(&node.0).map(|peer| peer.health()) {
             None => PeerState::Unknown,
             Some((true, _)) => PeerState::Up,
             Some((false, Some(reason))) => PeerState::Down(reason),
@@ -122,7 +135,7 @@ impl Nodes {
     }
 
     pub(crate) fn link(&self, node: NodeId) -> Result<Arc<Link>, CallError> {
-        let peers = self.peers.load();
+        let peers = self.book.peers.load();
         let peer = peers.get(&node.0);
         let peer = peer.ok_or_else(|| CallError::Unreachable(format!("{node} is not known here")))?;
         peer.link(&self.process).map_err(CallError::Unreachable)

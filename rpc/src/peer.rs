@@ -1,8 +1,8 @@
 //! Another node: its address, the connection to it, and what is known when there is none.
 //!
-//! One task for each node keeps the connection. The first attempt after a time without trouble lets requests wait for it;
-//! when it fails the breaker opens: requests are refused at once, while the task goes on to try, with pauses that grow and
-//! vary. The attempt that succeeds closes the breaker.
+//! One task for each node keeps the connection. Requests wait for the first attempt. When it fails, or a connection is
+//! lost, the breaker opens: requests are refused at once, so that they find another way, while the task goes on to try: at
+//! once after a loss, then with pauses that grow and vary. The attempt that succeeds closes the breaker.
 
 use std::{sync::Arc, time::Duration};
 
@@ -54,14 +54,14 @@ impl Peer {
         }
         let mut state = self.state.lock();
         if let Some(reason) = &state.down {
-            return Err(format!("{} cannot be reached: {reason}", self.node));
+            return Err(reason.clone());
         }
         if !std::mem::replace(&mut state.started, true) {
             let link = Link::new();
             self.link.store(Some(Arc::clone(&link)));
             tokio::spawn(Arc::clone(self).run(Arc::clone(process), link));
         }
-        // Between losing one link and having the next there is a moment without.
+        // It has just been made, or the breaker has just closed.
         self.link.load_full().ok_or_else(|| format!("{} is being connected to", self.node))
     }
 
@@ -89,7 +89,7 @@ impl Peer {
         let removed = self.removed.clone();
         let reason = match removed.run_until_cancelled(self.keep(&process, first)).await {
             Some(never) => match never {},
-            None => "it is not a member of the cluster any more",
+            None => "the node is not a member of the cluster any more",
         };
         self.open_breaker(reason);
         if let Some(link) = self.link.swap(None) {
@@ -103,28 +103,29 @@ impl Peer {
             match self.connect(process, &link).await {
                 Err(reason) => {
                     failures += 1;
-                    if self.open_breaker(&reason) {
-                        tracing::warn!(node = self.node.0, "cannot be reached: {reason}");
-                    }
-                    self.link.store(None);
-                    link.lose(&format!("{} cannot be reached: {reason}", self.node));
+                    self.give_up(&link, &format!("{} cannot be reached: {reason}", self.node));
                     self.pause(process, failures).await;
-                    link = Link::new();
                 }
                 Ok((connection, channel)) => {
                     failures = 0;
-                    self.state.lock().down = None;
                     link.connected(channel);
                     self.link.store(Some(Arc::clone(&link)));
+                    self.state.lock().down = None;
                     let reason = connection.serve(&link).await;
-                    tracing::info!(node = self.node.0, "connection lost: {reason}");
-                    let next = Link::new();
-                    self.link.store(Some(Arc::clone(&next)));
-                    link.lose(&format!("the connection to {} was lost: {reason}", self.node));
-                    link = next;
+                    self.give_up(&link, &format!("the connection to {} was lost: {reason}", self.node));
                 }
             }
+            link = Link::new();
         }
+    }
+
+    /// Opens the breaker and ends a link.
+    fn give_up(&self, link: &Link, reason: &str) {
+        if self.open_breaker(reason) {
+            tracing::warn!("{reason}");
+        }
+        self.link.store(None);
+        link.lose(reason);
     }
 
     async fn connect(&self, process: &Process, link: &Arc<Link>) -> Result<(Connected, Channel), String> {

@@ -8,6 +8,7 @@
 //! 2. [`Volume::open`] replays the Raft log; then the catalog is opened and clients are served.
 //! 3. A signal stops it in order: clients, then HTTP, then storage. A storage that has failed ends the process.
 
+mod cert;
 mod clock;
 mod config;
 mod directory;
@@ -18,6 +19,7 @@ mod local;
 mod system;
 mod volume;
 
+pub use cert::Cert;
 pub use config::{Config, ConfigError, Flags};
 pub use directory::{DataDirectory, DirectoryError};
 pub use instance::{Instance, InstanceError};

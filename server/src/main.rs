@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use sharddb_server::{Config, Flags, Instance};
+use sharddb_server::{Cert, Config, Flags, Instance};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
@@ -39,13 +39,19 @@ struct Cli {
 enum Command {
     /// Starts a server
     Start(Box<Flags>),
+    /// Makes certificates for the connections between nodes
+    #[command(subcommand)]
+    Cert(Cert),
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
-    let Command::Start(flags) = Cli::parse().command;
-    match start(*flags) {
+    let outcome = match Cli::parse().command {
+        Command::Start(flags) => start(*flags),
+        Command::Cert(cert) => make(&cert),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to be told when stderr is closed.
@@ -53,6 +59,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Makes certificates and names the files.
+fn make(cert: &Cert) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    for file in cert.make()? {
+        writeln!(out, "{}", file.display())?;
+    }
+    Ok(())
 }
 
 /// Runs the server on worker threads, and on this thread what must work even if they are all busy: signals.

@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 use futures::StreamExt;
 use proto::{NodeId, kv};
 use sharddb_fragment::{FragmentError, FragmentTransport};
+use sharddb_kv::Transport;
 use sharddb_proto as proto;
 
 use crate::{
     cluster::{pair, until},
-    probe::{batch, sql_error},
+    probe::{batch, get, sql_error, value},
     proxy::Proxy,
 };
 
@@ -79,6 +80,22 @@ async fn nobody_runs_far_ahead_of_a_slow_reader_who_leaves_in_the_end() {
     assert!(before < 10, "{before} batches");
     drop((stream, other));
     until("both end", || two.probe.fragments_ended.load(Ordering::SeqCst) == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_that_have_enough_do_not_wear_the_connection_out() {
+    let (one, two) = pair().await;
+    let waiting = tokio::spawn({
+        let nodes = one.nodes.clone();
+        async move { value(nodes.call(NodeId(2), get("wait")).await) }
+    });
+    for _ in 0..3000 {
+        let mut stream = one.nodes.fragment(NodeId(2), fragment("rows 100", 1000));
+        assert!(matches!(stream.next().await, Some(Ok(_))));
+    }
+    two.probe.permits.add_permits(1);
+    let answer = waiting.await.expect("no panic");
+    assert!(answer.is_ok(), "{answer:?}");
 }
 
 #[tokio::test]
