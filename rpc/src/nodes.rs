@@ -149,7 +149,8 @@ impl Nodes {
             return failed(too_large(length));
         }
         let answer = if length > BULK_BYTES {
-            alone(&link, envelope, deadline).await
+            // Boxed, so that the many small requests do not carry its room around.
+            Box::pin(alone(&link, envelope, deadline)).await
         } else {
             link.call(envelope, length, deadline).await
         };

@@ -89,7 +89,8 @@ async fn readers_that_have_enough_do_not_wear_the_connection_out() {
         let nodes = one.nodes.clone();
         async move { value(nodes.call(NodeId(2), get("wait")).await) }
     });
-    for _ in 0..3000 {
+    // HTTP/2 libraries lose patience after a thousand.
+    for _ in 0..1200 {
         let mut stream = one.nodes.fragment(NodeId(2), fragment("rows 100", 1000));
         assert!(matches!(stream.next().await, Some(Ok(_))));
     }
