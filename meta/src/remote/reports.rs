@@ -1,8 +1,16 @@
-//! What a node tells the meta group all the time: signs of life, and waits that may be part of a deadlock.
+//! What a node tells the meta group all the time: signs of life, ranges the map does not know yet, and waits that may be part
+//! of a deadlock.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use proto::meta::{HeartbeatAnswer, Node, NodeHeartbeat, NodeStatistics, Shards, Victim, Wait, WaitReport};
+use proto::meta::{
+    HeartbeatAnswer, Node, NodeHeartbeat, NodeStatistics, RangeDescriptor, Shards, Victim, Wait, WaitReport,
+};
+use sharddb_kv as kv;
 use sharddb_proto as proto;
 use tokio::{task::JoinHandle, time::sleep};
 
@@ -20,8 +28,11 @@ pub trait Vitals: Send + Sync + 'static {
     /// How much it holds.
     fn statistics(&self) -> NodeStatistics;
 
-    /// The shards it leads and holds the lease of.
+    /// The shards that it leads and holds the lease of.
     fn leads(&self) -> BTreeSet<u64>;
+
+    /// The ranges of all its replicas, as they know them.
+    fn ranges(&self) -> Vec<RangeDescriptor>;
 
     /// Takes note of what the meta group answered.
     fn heard(&self, answer: &HeartbeatAnswer);
@@ -36,31 +47,71 @@ pub trait Waits: Send + Sync + 'static {
     fn end(&self, victim: Victim);
 }
 
+/// What the leader of the meta group has been told.
+#[derive(Default)]
+struct Said {
+    leads: Option<BTreeSet<u64>>,
+    /// Epochs of the ranges when the map was found to know them.
+    epochs: BTreeMap<u64, u64>,
+}
+
 impl RemoteMeta {
-    /// Gives signs of life until the task is aborted.
+    /// Gives signs of life until the task is aborted. Puts ranges that the map does not know: whoever split a shard may have
+    /// ended before it said so.
     pub fn keep_heartbeat(&self, vitals: Arc<dyn Vitals>) -> JoinHandle<()> {
         let remote = self.clone();
         tokio::spawn(async move {
-            let mut said = None;
+            let mut said = Said::default();
             loop {
-                let leads = vitals.leads();
-                let news = Some(&leads).filter(|leads| said.as_ref() != Some(*leads));
-                let shards = news.map(|leads| Shards { shards: leads.iter().copied().collect() });
-                let statistics = Some(vitals.statistics());
-                let heartbeat = NodeHeartbeat { node: Some(vitals.node()), statistics, leads: shards };
-                match remote.heartbeat(heartbeat).await {
-                    Ok(answer) => {
-                        said = (!answer.want_leads).then_some(leads);
-                        vitals.heard(&answer);
-                    }
+                match remote.beat(vitals.as_ref(), &mut said).await {
+                    Ok(answer) => vitals.heard(&answer),
                     Err(error) => {
-                        said = None;
+                        said = Said::default();
                         tracing::warn!(%error, "the meta group took no sign of life");
                     }
                 }
                 sleep(Duration::from_millis(HEARTBEAT_MS)).await;
             }
         })
+    }
+
+    /// Gives a sign of life, with what is new since the last one.
+    async fn beat(&self, vitals: &dyn Vitals, said: &mut Said) -> kv::Result<HeartbeatAnswer> {
+        let leads = vitals.leads();
+        let news = Some(&leads).filter(|leads| said.leads.as_ref() != Some(*leads));
+        let shards = news.map(|leads| Shards { shards: leads.iter().copied().collect() });
+        let (node, statistics) = (Some(vitals.node()), Some(vitals.statistics()));
+        let answer = self.heartbeat(NodeHeartbeat { node, statistics, leads: shards }).await?;
+        said.leads = (!answer.want_leads).then_some(leads);
+        let ranges = vitals.ranges();
+        let epochs: BTreeMap<u64, u64> = ranges.iter().map(|range| (range.shard, range.epoch)).collect();
+        if said.epochs != epochs && self.put_news(ranges).await? {
+            said.epochs = epochs;
+        }
+        Ok(answer)
+    }
+
+    /// Puts the ranges that are newer than what the map knows. Answers whether the map knows all of them now. Ranges of
+    /// replicas that do not lead count as well: parts of a split may be led by different nodes, and make no map one by one.
+    async fn put_news(&self, ranges: Vec<RangeDescriptor>) -> kv::Result<bool> {
+        let table = self.range_table().await?;
+        let mut news: BTreeMap<u64, RangeDescriptor> = ranges.into_iter().map(|range| (range.shard, range)).collect();
+        for known in table.iter() {
+            if news.get(&known.shard).is_some_and(|range| range.epoch <= known.epoch) {
+                news.remove(&known.shard);
+            }
+        }
+        if news.is_empty() {
+            return Ok(true);
+        }
+        match self.put(news.into_values().collect()).await {
+            Ok(()) => Ok(true),
+            Err(kv::Error::Refused { message, .. }) => {
+                tracing::debug!(message, "the range map does not take this node's ranges yet");
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Reports waits, and ends those that are part of a deadlock over several nodes, until the task is aborted. Without waits

@@ -6,9 +6,11 @@ use std::{
     time::Duration,
 };
 
+use kv::MetaClient;
 use meta::{Vitals, Waits};
 use parking_lot::Mutex;
 use proto::meta::{HeartbeatAnswer, Node, NodeStatistics, RangeDescriptor, Victim, Wait};
+use sharddb_kv as kv;
 use sharddb_meta as meta;
 use sharddb_proto as proto;
 use tokio::time::sleep;
@@ -19,15 +21,20 @@ async fn cluster() -> (Cluster, Arc<Network>) {
     let cluster = Cluster::new();
     cluster.lead(1).await;
     let node = Node { id: 1, store: "a".to_owned(), ..Node::default() };
-    let range = RangeDescriptor { shard: 1, epoch: 1, replicas: vec![1], ..RangeDescriptor::default() };
-    cluster.member(1).bootstrap("c".to_owned(), node, vec![range]).await.expect("a new cluster");
+    cluster.member(1).bootstrap("c".to_owned(), node, vec![range(1, "", "", 1)]).await.expect("a new cluster");
     let network = Network::of(&cluster);
     (cluster, network)
+}
+
+fn range(shard: u64, start: &'static str, end: &'static str, epoch: u64) -> RangeDescriptor {
+    let (start, end) = (start.into(), end.into());
+    RangeDescriptor { shard, start, end, epoch, replicas: vec![1], ..RangeDescriptor::default() }
 }
 
 #[derive(Default)]
 struct Body {
     leads: Mutex<BTreeSet<u64>>,
+    ranges: Mutex<Vec<RangeDescriptor>>,
     answers: Mutex<Vec<HeartbeatAnswer>>,
 }
 
@@ -42,6 +49,10 @@ impl Vitals for Body {
 
     fn leads(&self) -> BTreeSet<u64> {
         self.leads.lock().clone()
+    }
+
+    fn ranges(&self) -> Vec<RangeDescriptor> {
+        self.ranges.lock().clone()
     }
 
     fn heard(&self, answer: &HeartbeatAnswer) {
@@ -73,6 +84,32 @@ async fn every_leader_learns_what_a_node_leads() {
     task.abort();
     sleep(Duration::from_secs(10)).await;
     assert!(!remote.nodes().await.expect("the nodes").nodes[0].live);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_split_that_nobody_reported_is_reported_by_who_has_its_parts() {
+    let (_cluster, network) = cluster().await;
+    let remote = network.node(9);
+    let body = Arc::<Body>::default();
+    *body.ranges.lock() = vec![range(1, "", "", 1)];
+    remote.keep_heartbeat(Arc::clone(&body) as Arc<dyn Vitals>);
+    sleep(Duration::from_secs(2)).await;
+    let map = async || {
+        let ranges = remote.range_table().await.expect("the map").to_vec();
+        ranges.into_iter().map(|range| (range.shard, range.epoch)).collect::<Vec<_>>()
+    };
+    // A part makes no map.
+    *body.ranges.lock() = vec![range(1, "", "m", 2)];
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(map().await, [(1, 1)]);
+    body.ranges.lock().push(range(2, "m", "", 2));
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(map().await, [(1, 2), (2, 2)]);
+    // What the map knows better is not put back.
+    remote.put_ranges(vec![range(2, "m", "t", 3), range(3, "t", "", 3)]).await.expect("a split");
+    body.ranges.lock().push(range(4, "", "a", 1));
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(map().await, [(1, 2), (2, 3), (3, 3)]);
 }
 
 /// Waits that last until they are ended.
