@@ -100,18 +100,18 @@ impl Peer {
     async fn keep(&self, process: &Arc<Process>, mut link: Arc<Link>) -> std::convert::Infallible {
         let mut failures = 0;
         loop {
-            match self.connect(process, &link).await {
+            match self.connect(process).await {
                 Err(reason) => {
                     failures += 1;
                     self.give_up(&link, &format!("{} cannot be reached: {reason}", self.node));
                     self.pause(process, failures).await;
                 }
-                Ok((connection, channel)) => {
+                Ok((channel, driver)) => {
                     failures = 0;
-                    link.connected(channel);
+                    link.connected(channel.clone());
                     self.link.store(Some(Arc::clone(&link)));
                     self.state.lock().down = None;
-                    let reason = connection.serve(&link).await;
+                    let reason = serve(&channel, driver, &link).await;
                     self.give_up(&link, &format!("the connection to {} was lost: {reason}", self.node));
                 }
             }
@@ -128,15 +128,13 @@ impl Peer {
         link.lose(reason);
     }
 
-    async fn connect(&self, process: &Process, link: &Arc<Link>) -> Result<(Connected, Channel), String> {
+    async fn connect(&self, process: &Process) -> Result<(Channel, Driver), String> {
         let address = self.state.lock().address.clone();
         let connecting = async {
             let (channel, mut driver) = dial::open(&address, &process.security, &process.timing).await?;
             let hello = process.identity.hello(self.node, process.number);
             dial::greet(&channel, &mut driver, hello).await?;
-            let mut client = channel.client();
-            let incoming = dial::alongside(&mut driver, client.link(Outgoing(Arc::clone(link)))).await?.into_inner();
-            Ok((Connected { driver, incoming }, channel))
+            Ok((channel, driver))
         };
         let limit = process.timing.connect;
         let connected = tokio::time::timeout(limit, connecting).await;
@@ -167,25 +165,24 @@ fn backoff(min: Duration, max: Duration, failures: u32) -> Duration {
     doubled.mul_f64(0.5 + rand::random::<f64>() / 2.0)
 }
 
-/// A connection with its link.
-struct Connected {
-    driver: Driver,
-    incoming: tonic::Streaming<Batch>,
-}
-
-impl Connected {
-    /// Hands answers to the link until the connection ends; answers why it did.
-    async fn serve(mut self, link: &Link) -> String {
-        loop {
-            tokio::select! {
-                biased;
-                reason = &mut self.driver => return reason,
-                batch = self.incoming.next() => match batch {
-                    Some(Ok(Batch::Received(envelopes))) => link.receive(envelopes),
-                    Some(Ok(Batch::Encoded(_))) => unreachable!("decoding makes received batches"),
-                    Some(Err(status)) => return status.message().to_owned(),
-                    None => return "the node ended the link".to_owned(),
-                }
+/// Opens the link and hands answers to it until the connection ends; answers why it did. Pings tell when that is, so
+/// nothing here has a deadline.
+async fn serve(channel: &Channel, mut driver: Driver, link: &Arc<Link>) -> String {
+    let mut client = channel.client();
+    let outgoing = Outgoing(Arc::clone(link));
+    let mut incoming = match dial::alongside(&mut driver, client.link(outgoing)).await {
+        Ok(answer) => answer.into_inner(),
+        Err(reason) => return reason,
+    };
+    loop {
+        tokio::select! {
+            biased;
+            reason = &mut driver => return reason,
+            batch = incoming.next() => match batch {
+                Some(Ok(Batch::Received(envelopes))) => link.receive(envelopes),
+                Some(Ok(Batch::Encoded(_))) => unreachable!("decoding makes received batches"),
+                Some(Err(status)) => return status.message().to_owned(),
+                None => return "the node ended the link".to_owned(),
             }
         }
     }

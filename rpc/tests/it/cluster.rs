@@ -37,8 +37,13 @@ pub(crate) async fn start(identity: Identity, security: Security, timing: Timing
     Running { nodes, probe, server }
 }
 
+/// Bounds that a machine with much else to do keeps, too.
+pub(crate) fn patient() -> Timing {
+    Timing { connect: PATIENCE, ping_timeout: PATIENCE, ..Timing::default() }
+}
+
 pub(crate) async fn start_plain(node: u64) -> Running {
-    start(identity(node, 1), Security::loopback_only(), Timing::default(), "127.0.0.1:0").await
+    start(identity(node, 1), Security::loopback_only(), patient(), "127.0.0.1:0").await
 }
 
 /// Tells every node of every node.
@@ -82,4 +87,10 @@ pub(crate) async fn until_down(nodes: &Nodes, node: u64) -> String {
     };
     until("the node is down", down).await;
     reason
+}
+
+/// Waits until the trouble with a node is told of in these words.
+pub(crate) async fn until_told(nodes: &Nodes, node: u64, words: &str) {
+    let told = || matches!(nodes.state(NodeId(node)), PeerState::Down(reason) if reason.contains(words));
+    until(words, told).await;
 }

@@ -4,10 +4,10 @@ use proto::{NodeId, meta::Node, rpc::join_answer};
 use sharddb_proto as proto;
 use sharddb_rpc::{Identity, Nodes, PeerState, Security, Timing, join};
 
-use crate::cluster::{Running, identity, pair, start_plain, until, until_down};
+use crate::cluster::{Running, identity, pair, patient, start_plain, until, until_down, until_told};
 
 fn nodes(identity: Identity) -> Nodes {
-    Nodes::new(identity, Security::loopback_only(), Timing::default())
+    Nodes::new(identity, Security::loopback_only(), patient())
 }
 
 /// Why `to` refuses this identity.
@@ -42,8 +42,7 @@ async fn a_second_process_with_the_same_id_is_refused() {
     let next = nodes(identity(1, 2));
     next.set_members([(NodeId(2), two.address())]);
     next.reach(NodeId(2)).await.expect("connected");
-    let reason = until_down(&one.nodes, 2).await;
-    assert!(reason.contains("has been started again: it is in incarnation 2, not 1"), "{reason}");
+    until_told(&one.nodes, 2, "has been started again: it is in incarnation 2, not 1").await;
     assert_eq!(next.state(NodeId(2)), PeerState::Up);
 }
 
@@ -52,8 +51,7 @@ async fn a_node_that_is_no_member_any_more_is_cut_off() {
     let (one, two) = pair().await;
     one.nodes.reach(NodeId(2)).await.expect("connected");
     two.nodes.set_members([]);
-    let reason = until_down(&one.nodes, 2).await;
-    assert!(reason.contains("node 1 is not a member"), "{reason}");
+    until_told(&one.nodes, 2, "node 1 is not a member").await;
     two.nodes.set_members([(NodeId(1), one.address())]);
     until("it is back", || one.nodes.state(NodeId(2)) == PeerState::Up).await;
 }

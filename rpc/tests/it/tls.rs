@@ -14,7 +14,7 @@ use sharddb_rpc::{CertificateError, Nodes, Security, SecurityError, Timing, crea
 use tempfile::TempDir;
 
 use crate::{
-    cluster::{Running, identity, introduce, start, until_down},
+    cluster::{Running, identity, introduce, patient, start, until_down},
     probe::{echo, get, value},
 };
 
@@ -32,7 +32,7 @@ fn certificates() -> TempDir {
 
 async fn secure(node: u64, directory: &Path) -> Running {
     let security = Security::load(directory).expect("certificates");
-    start(identity(node, 1), security, Timing::default(), "127.0.0.1:0").await
+    start(identity(node, 1), security, patient(), "127.0.0.1:0").await
 }
 
 /// Why a process with these certificates, or none, cannot reach a node.

@@ -8,7 +8,7 @@ use sharddb_proto as proto;
 use sharddb_rpc::{PeerState, Security, Timing};
 
 use crate::{
-    cluster::{PATIENCE, identity, nowhere, pair, start, until, until_down},
+    cluster::{PATIENCE, identity, introduce, nowhere, pair, patient, start, start_plain, until, until_down},
     probe::{get, value},
     proxy::Proxy,
 };
@@ -55,7 +55,7 @@ async fn a_node_that_starts_again_is_found_again() {
     until_down(&one.nodes, 2).await;
     let answer = value(one.nodes.call(NodeId(2), get("key")).await);
     assert!(matches!(&answer, Err(Kind::Unreachable(_))), "{answer:?}");
-    let again = start(identity(2, 2), Security::loopback_only(), Timing::default(), &address).await;
+    let again = start(identity(2, 2), Security::loopback_only(), patient(), &address).await;
     again.nodes.set_members([(NodeId(1), one.address())]);
     until("it is connected", || one.nodes.state(NodeId(2)) == PeerState::Up).await;
     assert!(value(one.nodes.call(NodeId(2), get("key")).await).is_ok());
@@ -73,7 +73,9 @@ async fn a_node_that_moves_is_followed_at_once() {
 
 #[tokio::test]
 async fn a_peer_that_falls_silent_is_noticed_by_pings() {
-    let (one, two) = pair().await;
+    let two = start_plain(2).await;
+    let one = start(identity(1, 1), Security::loopback_only(), Timing::default(), "127.0.0.1:0").await;
+    introduce(&[&one, &two]);
     let proxy = Proxy::start(two.address()).await;
     one.nodes.set_members([(NodeId(2), proxy.address.clone())]);
     assert!(value(one.nodes.call(NodeId(2), get("key")).await).is_ok());
@@ -82,7 +84,6 @@ async fn a_peer_that_falls_silent_is_noticed_by_pings() {
     let answer = value(one.nodes.call(NodeId(2), get("key")).await);
     assert!(matches!(&answer, Err(Kind::Ambiguous(reason)) if reason.contains("was lost")), "{answer:?}");
     until_down(&one.nodes, 2).await;
-    // A fragment is refused, not waited for.
     proxy.set_dead(false);
     until("it is connected again", || one.nodes.state(NodeId(2)) == PeerState::Up).await;
     assert!(value(one.nodes.call(NodeId(2), get("key")).await).is_ok());
@@ -91,9 +92,9 @@ async fn a_peer_that_falls_silent_is_noticed_by_pings() {
 #[tokio::test]
 async fn requests_end_at_their_deadline() {
     let (one, two) = pair().await;
-    let timing = Timing { request: Duration::from_millis(20), ..Timing::default() };
+    let timing = Timing { request: Duration::from_millis(20), ..patient() };
     let hasty = start(identity(3, 1), Security::loopback_only(), timing, "127.0.0.1:0").await;
-    crate::cluster::introduce(&[&one, &two, &hasty]);
+    introduce(&[&one, &two, &hasty]);
     assert!(hasty.nodes.reach(NodeId(2)).await.is_ok());
     let answer = value(hasty.nodes.call(NodeId(2), get("wait")).await);
     assert!(matches!(&answer, Err(Kind::Ambiguous(reason)) if reason.contains("20ms")), "{answer:?}");
