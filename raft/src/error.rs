@@ -23,6 +23,9 @@ pub enum Error {
     /// The host failed while the proposal was on its way to the disk. It may have its effect after a restart.
     #[error("the outcome of a proposal is unknown: {0}")]
     Unknown(#[source] LogError),
+    /// The lead was lost while the proposal was on its way. It may have its effect all the same, or get it later.
+    #[error("the replica lost the lead of its group before the outcome of a proposal was known")]
+    Lost,
     /// The group stopped; what was asked was not a proposal.
     #[error("the Raft group has stopped: {0}")]
     Stopped(String),
@@ -49,6 +52,7 @@ impl Error {
             Self::NotLeader { .. } => "57P03",
             Self::TooLarge { .. } => "54000",
             Self::Log(error) | Self::Unknown(error) => error.sqlstate(),
+            Self::Lost => "40003",
             Self::Stopped(_) => "58000",
             Self::Membership(_) | Self::Transfer { .. } => "55000",
             Self::Exists(_) => "XX000",

@@ -1,26 +1,34 @@
 //! The groups of a volume: starting, finding, stopping, removing.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeMap, HashSet, btree_map::Entry},
     sync::Arc,
 };
 
 use futures::future::join_all;
-use openraft::{Config, Raft, SnapshotPolicy};
+use openraft::{Config, Raft, SnapshotPolicy, StepDownPolicy};
 use parking_lot::{Mutex, RwLock};
 use prost::Message as _;
-use proto::raft::{FetchSnapshot, Message, Refused, SnapshotChunk, message, refused};
+use proto::raft::{FetchSnapshot, Message, Refused, Resigned, SnapshotChunk, message::Body, refused::Reason};
+use rand::{RngCore, SeedableRng, rngs::StdRng};
 use sharddb_proto as proto;
-use tokio::sync::oneshot;
+use tokio::{
+    sync::{Notify, oneshot},
+    task::AbortHandle,
+};
 
 use crate::{
     error::{Error, stopped},
     flush::FlushGate,
     group::Group,
+    inbox::{Job, is_request},
+    link::{Channel, Links},
     log::{Done, GroupId, LogError, LogStatistics, SharedLog},
-    network::NoNetwork,
+    pulse,
+    snapshot::{Offers, clean},
     state_machine::{Driver, StateMachine},
     store::GroupLog,
+    support::Support,
     surroundings::Surroundings,
     transport::TransportError,
     types::{birth, decode_applied, encode_id},
@@ -28,17 +36,50 @@ use crate::{
 
 /// Proposals openraft appends together.
 const APPEND_BATCH_ENTRIES: u64 = 1024;
+/// Milliseconds that stand for never: elections and leases are not openraft's business.
+const NEVER_MS: u64 = 365 * 24 * 3600 * 1000;
+/// Milliseconds an empty append may take.
+const ASSERT_WAIT_MS: u64 = 1000;
+
+/// What all groups of a host share.
+pub(crate) struct Host {
+    pub(crate) node: u64,
+    pub(crate) log: Arc<SharedLog>,
+    pub(crate) surroundings: Surroundings,
+    pub(crate) support: Support,
+    pub(crate) offers: Offers,
+    random: Mutex<StdRng>,
+    woken: Notify,
+}
+
+impl Host {
+    pub(crate) fn random(&self) -> u64 {
+        self.random.lock().next_u64()
+    }
+
+    /// Tells the pulse that there may be more to do.
+    pub(crate) fn wake(&self) {
+        self.woken.notify_one();
+    }
+
+    pub(crate) async fn woken(&self) {
+        self.woken.notified().await;
+    }
+}
+
+/// The running groups, in order.
+pub(crate) type Groups = RwLock<BTreeMap<GroupId, Group>>;
 
 /// The Raft groups of one volume.
 pub struct RaftHost {
-    node: u64,
-    log: Arc<SharedLog>,
-    surroundings: Surroundings,
-    groups: RwLock<HashMap<GroupId, Group>>,
+    host: Arc<Host>,
+    groups: Arc<Groups>,
     /// Groups that were started here, running or not.
     started: Mutex<HashSet<GroupId>>,
     /// Set when all machines keep their state in one engine.
     flushes: Option<Arc<FlushGate>>,
+    /// The task that looks after all groups.
+    pulse: Mutex<Option<AbortHandle>>,
 }
 
 impl RaftHost {
@@ -49,28 +90,16 @@ impl RaftHost {
 
     /// Hosts groups of node `node` on a log. No group runs yet.
     pub fn connected(node: u64, log: Arc<SharedLog>, surroundings: Surroundings) -> Self {
-        Self { node, log, surroundings, groups: RwLock::default(), started: Mutex::default(), flushes: None }
-    }
-
-    /// The node's id.
-    pub fn node(&self) -> u64 {
-        self.node
-    }
-
-    /// Takes a message that came from a node. Never blocks; what cannot be taken is lost or refused.
-    pub fn receive(&self, from: u64, message: Message) {
-        if let Some(answer) = refusal(&message) {
-            self.surroundings.transport.send(from, answer);
+        if let Err(error) = clean(&surroundings.snapshots) {
+            tracing::warn!(%error, "could not remove snapshots that a former process left");
         }
-    }
-
-    /// Answers a part of a snapshot that this host offered.
-    pub fn serve_snapshot(
-        &self,
-        request: FetchSnapshot,
-    ) -> impl Future<Output = Result<SnapshotChunk, TransportError>> + Send + use<> {
-        let _wanted = request;
-        std::future::ready(Err(TransportError::Gone))
+        let mut random = StdRng::seed_from_u64(surroundings.seed);
+        let support = Support::new(Arc::clone(&surroundings.clock), random.next_u64().max(1));
+        let offers = Offers::default();
+        let (random, woken) = (Mutex::new(random), Notify::new());
+        let host = Arc::new(Host { node, log, surroundings, support, offers, random, woken });
+        let (groups, started, pulse) = Default::default();
+        Self { host, groups, started, flushes: None, pulse }
     }
 
     /// Promises that the machines of all groups keep their state in one engine, so that flushing one flushes all.
@@ -80,9 +109,55 @@ impl RaftHost {
         self
     }
 
+    /// The node's id.
+    pub fn node(&self) -> u64 {
+        self.host.node
+    }
+
     /// Groups that left something in the log, running or not.
     pub fn known_groups(&self) -> Vec<GroupId> {
-        self.log.groups()
+        self.host.log.groups()
+    }
+
+    /// Takes a message that came from a node. Never blocks; what cannot be taken is refused or lost.
+    pub fn receive(&self, from: u64, message: Message) {
+        let send = |group, id, body| {
+            self.host.surroundings.transport.send(from, Message { group, id, body: Some(body) });
+        };
+        let Message { group, id, .. } = message;
+        match &message.body {
+            Some(Body::Heartbeat(heartbeat)) => {
+                return send(0, id, Body::HeartbeatAnswer(self.host.support.promise(from, heartbeat)));
+            }
+            Some(Body::HeartbeatAnswer(answer)) => return self.host.support.count(from, answer),
+            _ => {}
+        }
+        let request = is_request(&message);
+        let (Some(body), running) = (message.body, self.group(GroupId(group))) else { return };
+        let refused = |reason: Reason| Body::Refused(Refused { reason: reason as i32 });
+        match running {
+            Some(running) if request => {
+                if !running.replica().enqueue(Job::Request { from, id, body }) && id != 0 {
+                    send(group, id, refused(Reason::Busy));
+                }
+            }
+            Some(running) => running.replica().channel.exchange.answer(from, id, body),
+            // A replica that does not run leads nothing, and in that term it never will.
+            None => match body {
+                Body::LeaderQuestion(question) => send(group, 0, Body::Resigned(Resigned { term: question.term })),
+                _ if request && id != 0 => send(group, id, refused(Reason::UnknownGroup)),
+                _ => {}
+            },
+        }
+    }
+
+    /// Answers a part of a snapshot that this host offered.
+    pub fn serve_snapshot(
+        &self,
+        request: FetchSnapshot,
+    ) -> impl Future<Output = Result<SnapshotChunk, TransportError>> + Send + use<> {
+        let host = Arc::clone(&self.host);
+        async move { host.offers.serve(&host.surroundings, request).await }
     }
 
     /// Starts a new group whose only voter is this node. Returns once it leads.
@@ -100,7 +175,8 @@ impl RaftHost {
     /// The machine's position is that of [`birth_position`](crate::birth_position).
     pub async fn spawn_group(&self, id: GroupId, machine: Arc<dyn StateMachine>) -> Result<Group, Error> {
         let born = decode_applied(machine.position().map_err(stopped)?).map_err(stopped)?.0;
-        if let Some(born) = born.filter(|born| *born == birth()) {
+        let begun = self.host.log.purged(id).is_some() || self.host.log.vote(id).is_some();
+        if let Some(born) = born.filter(|born| *born == birth() && !begun) {
             let id_bytes = encode_id(&born).encode_to_vec().into();
             self.durable(|log, done| log.purge(id, born.index, id_bytes, done)).await?;
         }
@@ -111,17 +187,17 @@ impl RaftHost {
     /// voter leads and has applied everything committed before once this returns; others find their leader later.
     pub async fn start_group(&self, id: GroupId, machine: Arc<dyn StateMachine>) -> Result<Group, Error> {
         let group = self.run(id, machine).await?;
-        let voters = group.members().voters;
-        let alone = voters.is_empty() || voters.iter().eq([&self.node]);
-        if alone && let Err(error) = group.lead(self.node).await {
+        if group.is_only_voter().await?
+            && let Err(error) = group.lead(self.host.node).await
+        {
             group.stop().await;
-            return Err(self.log.failure().map_or(error, Error::Log));
+            return Err(self.failure().map_or(error, Error::Log));
         }
         self.enter(id, group).await
     }
 
     async fn run(&self, id: GroupId, machine: Arc<dyn StateMachine>) -> Result<Group, Error> {
-        if let Some(failure) = self.log.failure() {
+        if let Some(failure) = self.failure() {
             return Err(failure.into());
         }
         let anew = {
@@ -132,13 +208,32 @@ impl RaftHost {
             }
             anew
         };
-        let gate = self.flushes.clone().unwrap_or_default();
-        let driver = Driver::new(machine, gate, Arc::clone(&self.log), anew).map_err(stopped)?;
+        let host = &self.host;
+        let driver = Driver::new(machine, self.flushes.clone().unwrap_or_default(), Arc::clone(host), id, anew);
+        let driver = driver.map_err(stopped)?;
+        driver.finish_restore().await.map_err(stopped)?;
         self.check_match(id, driver.applied_id().map(|id| id.index))?;
-        let store = GroupLog::new(id, Arc::clone(&self.log));
-        let raft =
-            Raft::new(self.node, Arc::new(config(id)), NoNetwork, store, driver.clone()).await.map_err(stopped)?;
-        Ok(Group::new(id, raft, driver, Arc::clone(&self.log)))
+        let mut restores = driver.is_alone(host.node);
+        loop {
+            let (channel, store) = (Channel::new(id, Arc::clone(host)), GroupLog::new(id, Arc::clone(&host.log)));
+            let (config, links) = (Arc::new(config(id, restores)), Links(Arc::clone(&channel)));
+            let raft = Raft::new(host.node, config, links, store, driver.clone()).await.map_err(stopped)?;
+            let group = Group::new(raft, driver.clone(), channel);
+            // The log may add members that the state does not know yet. Then nothing may go on in an old term.
+            if restores && !group.is_only_voter().await? {
+                group.stop().await;
+                restores = false;
+                continue;
+            }
+            self.beat();
+            return Ok(group);
+        }
+    }
+
+    /// Starts the pulse with the first group.
+    fn beat(&self) {
+        let start = || tokio::spawn(pulse::run(Arc::clone(&self.host), Arc::clone(&self.groups))).abort_handle();
+        self.pulse.lock().get_or_insert_with(start);
     }
 
     async fn enter(&self, id: GroupId, group: Group) -> Result<Group, Error> {
@@ -160,22 +255,23 @@ impl RaftHost {
     async fn durable(&self, start: impl FnOnce(&SharedLog, Done)) -> Result<(), Error> {
         let (done, outcome) = oneshot::channel();
         // The receiver waits below; it is gone only if the caller gave up.
-        start(&self.log, Box::new(move |result| drop(done.send(result))));
+        start(&self.host.log, Box::new(move |result| drop(done.send(result))));
         outcome.await.map_err(stopped)?.map_err(Error::Log)
     }
 
     /// A state without its log may lack acknowledged commands, and a log without their effects cannot bring them back.
     fn check_match(&self, id: GroupId, applied: Option<u64>) -> Result<(), Error> {
+        let log = &self.host.log;
         let mismatch = |reason| Err(Error::Log(LogError::Mismatch { group: id.0, reason }));
-        let purged = self.log.purged(id).map(|(index, _)| index);
-        if applied.is_some() && self.log.vote(id).is_none() && purged.is_none() {
+        let purged = log.purged(id).map(|(index, _)| index);
+        if applied.is_some() && log.vote(id).is_none() && purged.is_none() {
             return mismatch("is there, and its part of the Raft log is missing");
         }
         if purged > applied {
             return mismatch("is older than the beginning of its Raft log");
         }
         // An entry is applied only once it is durable, so the log holds everything that was.
-        if self.log.last_index(id).max(purged) < applied {
+        if log.last_index(id).max(purged) < applied {
             return mismatch("is newer than the end of its Raft log, which has lost acknowledged entries");
         }
         Ok(())
@@ -205,48 +301,55 @@ impl RaftHost {
     /// Stops every group and closes the log: nothing is written to it once this returns. Proposals in progress are answered
     /// or fail.
     pub async fn shutdown(&self) {
-        let groups: Vec<Group> = self.groups.write().drain().map(|(_, group)| group).collect();
+        let groups: Vec<Group> = std::mem::take(&mut *self.groups.write()).into_values().collect();
         join_all(groups.iter().map(Group::stop)).await;
-        let log = Arc::clone(&self.log);
-        if tokio::task::spawn_blocking(move || log.close()).await.is_err() {
-            tracing::error!("the Raft log's writer has panicked");
-        }
+        let log = Arc::clone(&self.host.log);
+        self.host.surroundings.blocking.run(move || log.close()).await;
     }
 
     /// The failure that stopped the log, if one did.
     pub fn failure(&self) -> Option<LogError> {
-        self.log.failure()
+        self.host.log.failure()
     }
 
     /// What the log has done since it was opened.
     pub fn log_statistics(&self) -> LogStatistics {
-        self.log.statistics()
+        self.host.log.statistics()
     }
 
     /// Returns when a failure stops the host, by the log, a state machine or a group that ended by itself. From then on
     /// every proposal is refused, and only a restart helps. Waits for ever if the host is shut down in order.
     pub async fn failed(&self) -> LogError {
-        self.log.failed().await
+        self.host.log.failed().await
     }
 }
 
-/// The answer to a request that nobody here can carry out.
-fn refusal(request: &Message) -> Option<Message> {
-    let refused = Refused { reason: refused::Reason::UnknownGroup as i32 };
-    let body = Some(message::Body::Refused(refused));
-    (request.id != 0).then_some(Message { group: request.group, id: request.id, body })
+impl Drop for RaftHost {
+    fn drop(&mut self) {
+        if let Some(pulse) = self.pulse.lock().take() {
+            pulse.abort();
+        }
+        self.groups.read().values().for_each(Group::abandon);
+    }
 }
 
-fn config(id: GroupId) -> Config {
+/// `restores`: a group without other members goes on in the term it led in; with them, promises of others may have ended.
+fn config(id: GroupId, restores: bool) -> Config {
     Config {
         cluster_name: format!("group-{}", id.0),
-        // A group with one voter needs neither elections nor heartbeats: it costs nothing while idle.
         enable_tick: false,
         enable_heartbeat: false,
         enable_elect: false,
+        enable_leader_restore: Some(restores),
+        removed_leader_step_down: StepDownPolicy::Never,
+        election_timeout_min: NEVER_MS,
+        election_timeout_max: NEVER_MS + 1,
+        heartbeat_interval: ASSERT_WAIT_MS,
+        broadcast_submitted_on_append: Some(true),
         max_append_entries: Some(APPEND_BATCH_ENTRIES),
         snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: 0,
+        // What goes is decided in `compact`.
+        max_in_snapshot_log_to_keep: u64::MAX,
         ..Config::default()
     }
 }

@@ -6,24 +6,36 @@
 //!
 //! Does not: know what commands mean; read the state machines' data.
 
+mod compaction;
+mod election;
 mod error;
+mod exchange;
 mod flush;
 mod group;
 mod host;
+mod inbox;
+mod lease;
+mod link;
 pub mod log;
 mod members;
-mod network;
+mod pulse;
+mod replica;
+mod snapshot;
 mod state_machine;
 mod store;
+mod support;
 mod surroundings;
+mod transfer;
 mod transport;
 mod types;
+mod wire;
 
 pub use error::Error;
-pub use group::{Group, Leadership, PROPOSAL_BYTES_MAX};
+pub use group::{Group, PROPOSAL_BYTES_MAX};
 pub use host::RaftHost;
 pub use members::{Members, Progress};
+pub use replica::Leadership;
 pub use state_machine::{Capture, Committed, Fatal, StateMachine};
-pub use surroundings::{MonotonicClock, Surroundings, TokioClock};
+pub use surroundings::{Blocking, MonotonicClock, Surroundings, TokioClock};
 pub use transport::{NoPeers, SNAPSHOT_CHUNK_BYTES, Transport, TransportError};
 pub use types::birth_position;

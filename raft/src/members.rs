@@ -9,8 +9,9 @@ use openraft::{
 };
 
 use crate::{
-    error::{Error, stopped},
+    error::Error,
     group::Group,
+    inbox::Job,
     types::{Leader, Members as StoredMembers},
 };
 
@@ -62,35 +63,60 @@ impl Group {
     /// Lets a node follow the log. It must run an empty replica (`RaftHost::join_group`) or one of this group. Returns once
     /// the change is committed; `progress` tells when the node has caught up.
     pub async fn add_learner(&self, node: u64) -> Result<(), Error> {
+        self.check_lease()?;
         self.change(ChangeMembers::AddNodes(BTreeMap::from([(node, EmptyNode {})]))).await
     }
 
     /// Takes a node off that does not vote.
     pub async fn remove_learner(&self, node: u64) -> Result<(), Error> {
+        self.check_lease()?;
         self.change(ChangeMembers::RemoveNodes(BTreeSet::from([node]))).await
     }
 
     /// Makes these nodes the voters, all at once. Each of them must be a member already. Voters that are not among them leave
     /// the group; other learners stay. Returns once the new configuration is committed. After an error the group may be
     /// between the configurations; calling again finishes the change.
+    ///
+    /// The leader has to stay among them: hand the lead over first.
     pub async fn change_voters(&self, voters: BTreeSet<u64>) -> Result<(), Error> {
-        self.change(ChangeMembers::ReplaceAllVoters(voters)).await
+        let term = self.check_lease()?;
+        if !voters.contains(&self.replica().node()) {
+            return Err(Error::Membership("the leader is not among the new voters".to_owned()));
+        }
+        // Leases that were had by the old voters alone must have been had by the new ones too.
+        let lease = &self.replica().channel.lease;
+        lease.await_voters(voters.clone());
+        self.assert();
+        let changed = self.change(ChangeMembers::ReplaceAllVoters(voters.clone())).await;
+        let members = self.members();
+        if self.term() != term || (!members.joint && (members.voters == voters || is_without_effect(&changed))) {
+            lease.await_nobody();
+        }
+        changed
+    }
+
+    /// Collects acceptance from members that were not asked so far.
+    fn assert(&self) {
+        // With a full inbox the pulse asks again soon.
+        let _enqueued = self.replica().enqueue(Job::Assert);
     }
 
     async fn change(&self, change: ChangeMembers<u64, EmptyNode>) -> Result<(), Error> {
-        self.check_lease()?;
         match self.raft().change_membership(change, false).await {
             Ok(_) => Ok(()),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
                 Err(Error::NotLeader { leader: forward.leader_id })
             }
             Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(error))) => Err(refused(&error)),
-            Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_))) => {
-                Err(Error::NotLeader { leader: self.leader_node() })
-            }
-            Err(error) => Err(self.failure().map_or_else(|| stopped(error), Error::Log)),
+            Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_))) => Err(Error::Lost),
+            Err(error) => Err(self.halted(error)),
         }
     }
+}
+
+/// Whether an error says that nothing was proposed.
+fn is_without_effect(changed: &Result<(), Error>) -> bool {
+    matches!(changed, Err(Error::NotLeader { .. } | Error::Membership(_)))
 }
 
 fn refused(error: &ChangeMembershipError<Leader, u64>) -> Error {

@@ -11,13 +11,18 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use openraft::{EntryPayload, RaftSnapshotBuilder, Snapshot, storage::RaftStateMachine};
 use parking_lot::Mutex;
+use prost::Message;
 use sharddb_storage as storage;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::{
     flush::FlushGate,
-    log::{LogError, SharedLog},
-    types::{Command, Entry, EntryId, Members, SnapshotMeta, Types, decode_applied, encode_applied, invalid},
+    host::Host,
+    log::{GroupId, LogError},
+    snapshot::Installation,
+    types::{
+        Command, Entry, EntryId, Members, SnapshotMeta, Types, decode_applied, encode_applied, encode_id, invalid,
+    },
 };
 
 /// Entries applied in one batch. More would only delay the first of them.
@@ -85,7 +90,7 @@ pub trait StateMachine: Send + Sync + 'static {
     fn flush(&self) -> Result<(), Fatal>;
 
     /// Captures the whole state of this moment, for a replica that is too far behind for the log. Nothing is applied
-    /// meanwhile, so it has to be quick; writing the files comes later.
+    /// meanwhile, so it has to be quick; writing the files comes later. No file may be named `position`.
     fn snapshot(&self) -> Result<Capture, Fatal>;
 
     /// Replaces the state by the files that a capture wrote elsewhere, and sets the position. A crash may leave it half done:
@@ -100,9 +105,8 @@ pub type Capture = Box<dyn FnOnce(&Path) -> Result<(), Fatal> + Send>;
 #[derive(Clone)]
 pub(crate) enum SnapshotSource {
     /// The state of a machine here: captured only when it is sent, since most never are.
-    Machine(#[allow(dead_code, reason = "asked where snapshots are sent to other nodes")] Driver),
+    Machine(Driver),
     /// Files that came from elsewhere, complete and checked.
-    #[allow(dead_code, reason = "made where snapshots arrive from other nodes")]
     Files(Arc<Path>),
 }
 
@@ -130,7 +134,8 @@ pub(crate) struct Driver {
     /// Position up to which the state is durable, once known.
     durable: Arc<Mutex<Option<SnapshotMeta>>>,
     flushes: Arc<FlushGate>,
-    log: Arc<SharedLog>,
+    host: Arc<Host>,
+    group: GroupId,
     /// Term of the last applied entry.
     applied_term: Arc<watch::Sender<u64>>,
 }
@@ -140,7 +145,8 @@ impl Driver {
     pub(crate) fn new(
         machine: Arc<dyn StateMachine>,
         flushes: Arc<FlushGate>,
-        log: Arc<SharedLog>,
+        host: Arc<Host>,
+        group: GroupId,
         anew: bool,
     ) -> io::Result<Self> {
         let (last, members) = decode_applied(machine.position().map_err(io::Error::other)?)?;
@@ -148,7 +154,7 @@ impl Driver {
         let durable = Some(applied.meta()).filter(|_| anew && last.is_some());
         let (applied, durable) = (Arc::new(Mutex::new(applied)), Arc::new(Mutex::new(durable)));
         let applied_term = Arc::new(watch::Sender::new(last.map_or(0, |id| id.leader_id.term)));
-        Ok(Self { machine, applied, durable, flushes, log, applied_term })
+        Ok(Self { machine, applied, durable, flushes, host, group, applied_term })
     }
 
     /// Term of the last applied entry, to wait for changes.
@@ -200,14 +206,63 @@ impl Driver {
         Ok(entries.iter().map(outcome).collect())
     }
 
+    /// The applied position of every member alone: whether no other node belongs to the group, as far as is applied.
+    pub(crate) fn is_alone(&self, node: u64) -> bool {
+        self.applied.lock().members.membership().nodes().all(|(member, _)| *member == node)
+    }
+
+    /// Captures the state and where it is. It may be later than what was announced: the machine has gone on since.
+    pub(crate) fn capture(&self) -> io::Result<(SnapshotMeta, Capture)> {
+        let applied = self.applied.lock();
+        let capture = self.machine.snapshot().map_err(io::Error::other)?;
+        Ok((applied.meta(), capture))
+    }
+
+    /// Installs a snapshot again whose installation a crash interrupted.
+    pub(crate) async fn finish_restore(&self) -> io::Result<()> {
+        let snapshots = &self.host.surroundings.snapshots;
+        let Some(interrupted) = Installation::interrupted(snapshots, self.group)? else { return Ok(()) };
+        let (last, members) = decode_applied(Some(interrupted.position.clone()))?;
+        if self.applied_id() >= last {
+            // It had ended but for the directory.
+            return interrupted.end();
+        }
+        self.install(SnapshotMeta { last_log_id: last, last_membership: members }, interrupted).await
+    }
+
+    async fn install(&self, meta: SnapshotMeta, installation: Installation) -> io::Result<()> {
+        let last = meta.last_log_id.ok_or_else(|| invalid("a snapshot without a position"))?;
+        // From here on the directory stands for what the log held.
+        let (done, outcome) = oneshot::channel();
+        let bytes = encode_id(&last).encode_to_vec().into();
+        // The receiver is gone only when the group stops; nobody waits for the outcome then.
+        self.host.log.purge(self.group, last.index, bytes, Box::new(move |result| drop(done.send(result))));
+        outcome.await.map_err(io::Error::other)?.map_err(io::Error::other)?;
+        let (driver, directory, position) =
+            (self.clone(), installation.directory.clone(), installation.position.clone());
+        let restored = self.host.surroundings.blocking.run(move || driver.restore(meta, &directory, position)).await;
+        restored.unwrap_or_else(|| Err(self.stop_host(&Fatal::panic("restore"))))?;
+        self.flush().await?;
+        installation.end()
+    }
+
+    fn restore(&self, meta: SnapshotMeta, directory: &Path, position: Bytes) -> io::Result<()> {
+        let mut applied = self.applied.lock();
+        self.machine.restore(directory, position).map_err(|fatal| self.stop_host(&fatal))?;
+        let SnapshotMeta { last_log_id: last, last_membership: members } = meta;
+        last.iter().for_each(|id| self.note_term(id));
+        *applied = Applied { last, members, flushes: self.flushes.started() };
+        Ok(())
+    }
+
     /// Makes everything up to the answered position durable.
     async fn flush(&self) -> io::Result<SnapshotMeta> {
         let Applied { last, members, flushes } = self.applied.lock().clone();
         let machine = &self.machine;
         let flush = || {
             let machine = Arc::clone(machine);
-            let flushed = tokio::task::spawn_blocking(move || machine.flush());
-            let flushed = async { flushed.await.unwrap_or_else(|_| Err(Fatal::panic("flush"))) };
+            let flushed = self.host.surroundings.blocking.run(move || machine.flush());
+            let flushed = async { flushed.await.unwrap_or_else(|| Err(Fatal::panic("flush"))) };
             async { flushed.await.map_err(|fatal| self.stop_host(&fatal)) }
         };
         self.flushes.cover(flushes, flush).await?;
@@ -218,7 +273,7 @@ impl Driver {
 
     /// A machine that cannot follow the log stops every group at once, before anything else is acknowledged.
     fn stop_host(&self, fatal: &Fatal) -> io::Error {
-        self.log.fail(LogError::Host { reason: fatal.to_string(), sqlstate: fatal.sqlstate });
+        self.host.log.fail(LogError::Host { reason: fatal.to_string(), sqlstate: fatal.sqlstate });
         io::Error::other(fatal.to_string())
     }
 }
@@ -268,14 +323,10 @@ impl RaftStateMachine<Types> for Driver {
             return Err(invalid("a snapshot of this replica came back to it"));
         };
         let position = encode_applied(meta.last_log_id.as_ref(), &meta.last_membership);
-        {
-            let mut applied = self.applied.lock();
-            self.machine.restore(&directory, position).map_err(|fatal| self.stop_host(&fatal))?;
-            let (last, members) = (meta.last_log_id, meta.last_membership.clone());
-            *applied = Applied { last, members, flushes: self.flushes.started() };
-        }
-        // The log before it is dropped next, and could not bring it back.
-        self.flush().await.map(drop)
+        let begin = move || Installation::begin(&directory, position);
+        let begun = self.host.surroundings.blocking.run(begin).await;
+        let installation = begun.unwrap_or_else(|| Err(invalid("installing a snapshot panicked")))?;
+        self.install(meta.clone(), installation).await
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf>, io::Error> {

@@ -20,6 +20,9 @@ use crate::{
     },
 };
 
+/// Bytes of entries that are sent to a follower together, unless one entry alone has more.
+pub(crate) const READ_BYTES_MAX: usize = 1 << 20;
+
 /// A group's log.
 #[derive(Clone)]
 pub(crate) struct GroupLog {
@@ -71,6 +74,11 @@ impl RaftLogReader<Types> for GroupLog {
             Unbounded => u64::MAX,
         };
         self.entries(start, end)
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        let entries = self.log.read_some(self.group, start, end, READ_BYTES_MAX).map_err(io::Error::other)?;
+        entries.into_iter().map(|(_, bytes)| decode_entry(bytes)).collect()
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<RaftVote>> {

@@ -33,6 +33,31 @@ impl MonotonicClock for TokioClock {
     }
 }
 
+/// Where work is done that waits for a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocking {
+    /// On threads kept for it.
+    Threads,
+    /// Where it comes up: for simulations, in which nothing happens beside the runtime.
+    Inline,
+}
+
+impl Blocking {
+    /// Does a piece of work. Answers nothing if it panicked on its thread.
+    pub(crate) async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        match self {
+            Self::Threads => match tokio::task::spawn_blocking(work).await {
+                Ok(done) => Some(done),
+                Err(error) => {
+                    tracing::error!(%error, "a piece of work for the disk has panicked");
+                    None
+                }
+            },
+            Self::Inline => Some(work()),
+        }
+    }
+}
+
 /// A host's surroundings.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -42,14 +67,16 @@ pub struct Surroundings {
     pub clock: Arc<dyn MonotonicClock>,
     /// Source of all random choices. A process must not start twice with the same one.
     pub seed: u64,
-    /// Where snapshots lie while they are sent or received. Emptied when the host starts.
+    /// Where snapshots lie while they are sent or received, on the file system of the engine. Nothing else may be there.
     pub snapshots: PathBuf,
+    /// Where work is done that waits for a disk.
+    pub blocking: Blocking,
 }
 
 impl Surroundings {
     /// Those of a node without peers.
     pub fn alone() -> Self {
         let clock = Arc::<TokioClock>::default();
-        Self { transport: Arc::new(NoPeers), clock, seed: 0, snapshots: PathBuf::new() }
+        Self { transport: Arc::new(NoPeers), clock, seed: 0, snapshots: PathBuf::new(), blocking: Blocking::Threads }
     }
 }

@@ -62,16 +62,23 @@ pub(crate) fn decode_vote(bytes: &Bytes) -> io::Result<RaftVote> {
 }
 
 pub(crate) fn encode_entry(entry: &Entry) -> Bytes {
+    encode_entry_message(entry).encode_to_vec().into()
+}
+
+pub(crate) fn encode_entry_message(entry: &Entry) -> stored::Entry {
     let payload = match &entry.payload {
         EntryPayload::Blank => None,
         EntryPayload::Normal(command) => Some(stored::entry::Payload::Command(command.0.clone())),
         EntryPayload::Membership(membership) => Some(stored::entry::Payload::Membership(encode_membership(membership))),
     };
-    stored::Entry { log_id: Some(encode_id(&entry.log_id)), payload }.encode_to_vec().into()
+    stored::Entry { log_id: Some(encode_id(&entry.log_id)), payload }
 }
 
 pub(crate) fn decode_entry(bytes: Bytes) -> io::Result<Entry> {
-    let entry = stored::Entry::decode(bytes).map_err(invalid)?;
+    decode_entry_message(stored::Entry::decode(bytes).map_err(invalid)?)
+}
+
+pub(crate) fn decode_entry_message(entry: stored::Entry) -> io::Result<Entry> {
     let payload = match entry.payload {
         None => EntryPayload::Blank,
         Some(stored::entry::Payload::Command(command)) => EntryPayload::Normal(Command(command)),
@@ -101,11 +108,21 @@ fn decode_membership(membership: &stored::Membership) -> io::Result<Membership<u
 
 /// How far a state machine is, as it stores it beside its data.
 pub(crate) fn encode_applied(id: Option<&EntryId>, members: &Members) -> Bytes {
-    let membership = stored::StoredMembership {
+    let membership = Some(encode_stored_membership(members));
+    stored::Applied { log_id: id.map(encode_id), membership }.encode_to_vec().into()
+}
+
+pub(crate) fn encode_stored_membership(members: &Members) -> stored::StoredMembership {
+    stored::StoredMembership {
         log_id: members.log_id().as_ref().map(encode_id),
         membership: Some(encode_membership(members.membership())),
-    };
-    stored::Applied { log_id: id.map(encode_id), membership: Some(membership) }.encode_to_vec().into()
+    }
+}
+
+pub(crate) fn decode_stored_membership(members: Option<&stored::StoredMembership>) -> io::Result<Members> {
+    let members = members.cloned().unwrap_or_default();
+    let membership = decode_membership(&members.membership.unwrap_or_default())?;
+    Ok(Members::new(members.log_id.as_ref().map(decode_id), membership))
 }
 
 /// Where a group begins that is born by the state of another one: as if an entry had brought that state.
@@ -124,10 +141,7 @@ pub fn birth_position(parent: Bytes) -> io::Result<Bytes> {
 pub(crate) fn decode_applied(bytes: Option<Bytes>) -> io::Result<(Option<EntryId>, Members)> {
     let Some(bytes) = bytes else { return Ok((None, Members::default())) };
     let applied = stored::Applied::decode(bytes).map_err(invalid)?;
-    let members = applied.membership.unwrap_or_default();
-    let membership = decode_membership(&members.membership.unwrap_or_default())?;
-    let members = Members::new(members.log_id.as_ref().map(decode_id), membership);
-    Ok((applied.log_id.as_ref().map(decode_id), members))
+    Ok((applied.log_id.as_ref().map(decode_id), decode_stored_membership(applied.membership.as_ref())?))
 }
 
 pub(crate) fn invalid(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {

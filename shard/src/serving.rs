@@ -133,7 +133,7 @@ pub(crate) fn refusal(replica: &Replica, error: &raft::Error) -> Failure {
         raft::Error::NotLeader { .. } => replica.not_leader(),
         raft::Error::TooLarge { .. } | raft::Error::Log(_) => Failure::Refused(reason()),
         raft::Error::Unknown(_) if replica.group.failure().is_some() => Failure::Unknown(reason()),
-        raft::Error::Unknown(_) => Failure::Ambiguous(error.to_string()),
+        raft::Error::Unknown(_) | raft::Error::Lost => Failure::Ambiguous(error.to_string()),
         raft::Error::Stopped(_)
         | raft::Error::Exists(_)
         | raft::Error::Membership(_)

@@ -39,4 +39,4 @@ mod writer;
 pub use files::{Files, Medium, RealFiles};
 pub use record::GroupId;
 pub(crate) use shared::Done;
-pub use shared::{LogError, LogOptions, LogStatistics, SharedLog};
+pub use shared::{Execution, LogError, LogOptions, LogStatistics, SharedLog};

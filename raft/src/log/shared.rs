@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -104,7 +105,19 @@ impl Default for LogOptions {
     }
 }
 
-/// State shared by callers and the writer thread.
+/// Where the log's writer runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Execution {
+    /// On a thread of its own, which waits for the disk.
+    Thread,
+    /// As a task of the runtime that opens the log, for simulations: nothing happens beside the runtime.
+    Task {
+        /// How long a round takes, by the runtime's clock.
+        round: Duration,
+    },
+}
+
+/// State shared by callers and the writer.
 pub(super) struct State {
     pub(super) index: Mutex<Index>,
     pub(super) segments: Mutex<BTreeMap<u64, Segment>>,
@@ -137,7 +150,7 @@ pub struct LogStatistics {
 /// Called once with the outcome of a round.
 pub(crate) type Done = Box<dyn FnOnce(Result<(), LogError>) + Send>;
 
-/// One durable log for many groups. Shared as `Arc`; dropping the last one ends the writer thread.
+/// One durable log for many groups. Shared as `Arc`; dropping the last one ends the writer.
 pub struct SharedLog {
     state: Arc<State>,
     writer: Writer,
@@ -149,6 +162,11 @@ pub struct SharedLog {
 impl SharedLog {
     /// Opens the log of a directory, reading back what is there.
     pub fn open(files: Arc<dyn Files>, options: LogOptions) -> Result<Self, LogError> {
+        Self::open_with(files, options, Execution::Thread)
+    }
+
+    /// The same, with a say in where the writer runs.
+    pub fn open_with(files: Arc<dyn Files>, options: LogOptions, execution: Execution) -> Result<Self, LogError> {
         let Recovered { index, segments, next_sequence, end, allocated } = recovery::recover(files.as_ref())?;
         let state = Arc::new(State {
             index: Mutex::new(index),
@@ -157,7 +175,8 @@ impl SharedLog {
             closing: AtomicBool::new(false),
             counters: Counters::default(),
         });
-        let writer = Writer::start(files, options, Arc::clone(&state), Tail { next_sequence, end, allocated })?;
+        let writer =
+            Writer::start(files, options, execution, Arc::clone(&state), Tail { next_sequence, end, allocated })?;
         Ok(Self { state, writer, order: Mutex::new(()) })
     }
 
@@ -266,6 +285,35 @@ impl SharedLog {
             Place::Stored(segment, position) => Ok((index, read_entry(&segment, position)?)),
         });
         read.collect()
+    }
+
+    /// The first entries of `[start, end)`: as many as have up to `bytes` together, and one in any case.
+    pub fn read_some(&self, group: GroupId, start: u64, end: u64, bytes: usize) -> Result<Vec<(u64, Bytes)>, LogError> {
+        let (mut entries, mut sum) = (Vec::new(), 0);
+        for at in start..end {
+            let Some(entry) = self.read(group, at, at + 1)?.pop() else { break };
+            sum += entry.1.len();
+            if sum > bytes && !entries.is_empty() {
+                break;
+            }
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+
+    /// The oldest entry after which a group's entries have at most so many bytes together.
+    pub fn tail_within(&self, group: GroupId, bytes: u64) -> Option<u64> {
+        let index = self.state.index.lock();
+        let entries = index.groups.get(&group)?.entries.iter().rev();
+        let mut sum = 0;
+        for (at, slot) in entries {
+            let cached = slot.cached.as_ref().map_or(0, Bytes::len) as u64;
+            sum += slot.position.map_or(cached, |position| u64::from(position.length));
+            if sum > bytes {
+                return Some(*at);
+            }
+        }
+        None
     }
 
     /// Where entries are. A segment found here stays readable even if it is deleted meanwhile.

@@ -1,4 +1,4 @@
-//! The writer thread: collects rounds, writes them together, syncs once, tells everybody.
+//! The writer, a thread or a task: collects rounds, writes them together, syncs once, tells everybody.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -8,16 +8,18 @@ use std::{
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::{sync::Notify, task::AbortHandle};
 
 use super::{
     files::Files,
     record::{GroupId, Record, SEGMENT_HEADER},
     segment::{self, Position, Segment},
-    shared::{Counters, Done, LogError, LogOptions, State, read_entry},
+    shared::{Counters, Done, Execution, LogError, LogOptions, State, read_entry},
 };
 
 /// Rounds that wait for the writer. Each waiting proposal is at most one; at the bound callers wait.
@@ -74,20 +76,20 @@ pub(super) struct Tail {
     pub(super) allocated: u64,
 }
 
-/// Handle of the writer thread.
-pub(super) struct Writer {
-    queue: Mutex<Option<SyncSender<Round>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+/// Handle of the writer.
+pub(super) enum Writer {
+    Thread(Thread),
+    Task(Task),
 }
 
 impl Writer {
     pub(super) fn start(
         files: Arc<dyn Files>,
         options: LogOptions,
+        execution: Execution,
         state: Arc<State>,
         tail: Tail,
     ) -> Result<Self, LogError> {
-        let (queue, rounds) = sync_channel(QUEUE_MAX);
         let durable = tail.next_sequence;
         let mut worker =
             Worker { files, options, state, tail, durable, buffer: Vec::new(), looked_at: 0, moving: None };
@@ -96,6 +98,44 @@ impl Writer {
         }
         // A crash may have left the last segment without its checkpoint; older ones are deleted only after one.
         worker.write_checkpoint()?;
+        Ok(match execution {
+            Execution::Thread => Self::Thread(Thread::start(worker)?),
+            Execution::Task { round } => Self::Task(Task::start(worker, round)),
+        })
+    }
+
+    /// Queues a round; gives it back when the writer is gone.
+    pub(super) fn submit(&self, round: Round) -> Option<Round> {
+        match self {
+            Self::Thread(thread) => thread.submit(round),
+            Self::Task(task) => task.submit(round),
+        }
+    }
+
+    /// Takes no more rounds, writes those that wait, and ends. Nothing is written once this returns.
+    pub(super) fn stop(&self) {
+        match self {
+            Self::Thread(thread) => thread.stop(),
+            Self::Task(task) => task.stop(),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The writer as a thread.
+pub(super) struct Thread {
+    queue: Mutex<Option<SyncSender<Round>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Thread {
+    fn start(mut worker: Worker) -> Result<Self, LogError> {
+        let (queue, rounds) = sync_channel(QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("raft-log".to_owned())
             .spawn(move || {
@@ -109,8 +149,7 @@ impl Writer {
         Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
     }
 
-    /// Queues a round; gives it back when the writer is gone.
-    pub(super) fn submit(&self, round: Round) -> Option<Round> {
+    fn submit(&self, round: Round) -> Option<Round> {
         let queue = self.queue.lock();
         let Some(queue) = queue.as_ref() else { return Some(round) };
         match queue.try_send(round) {
@@ -119,11 +158,8 @@ impl Writer {
             Err(TrySendError::Disconnected(round)) => Some(round),
         }
     }
-}
 
-impl Writer {
-    /// Takes no more rounds, writes those that wait, and ends the thread. Nothing is written once this returns.
-    pub(super) fn stop(&self) {
+    fn stop(&self) {
         self.queue.lock().take();
         if let Some(thread) = self.thread.lock().take() {
             // A writer that panicked has already told the story.
@@ -132,9 +168,58 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.stop();
+/// The writer as a task of the runtime. Its queue has no bound of its own: it is for simulations, whose clients are few.
+pub(super) struct Task {
+    shared: Arc<TaskShared>,
+    task: AbortHandle,
+}
+
+struct TaskShared {
+    /// Empty once the writer takes no more.
+    queue: Mutex<Option<Vec<Round>>>,
+    woken: Notify,
+    worker: Mutex<Worker>,
+}
+
+impl Task {
+    fn start(worker: Worker, round: Duration) -> Self {
+        let (queue, woken) = (Mutex::new(Some(Vec::new())), Notify::new());
+        let shared = Arc::new(TaskShared { queue, woken, worker: Mutex::new(worker) });
+        let running = Arc::clone(&shared);
+        let task = tokio::spawn(async move {
+            loop {
+                running.woken.notified().await;
+                tokio::time::sleep(round).await;
+                running.write();
+            }
+        });
+        Self { shared, task: task.abort_handle() }
+    }
+
+    fn submit(&self, round: Round) -> Option<Round> {
+        match self.shared.queue.lock().as_mut() {
+            Some(queue) => queue.push(round),
+            None => return Some(round),
+        }
+        self.shared.woken.notify_one();
+        None
+    }
+
+    fn stop(&self) {
+        self.task.abort();
+        self.shared.write();
+        if self.shared.queue.lock().take().is_some() {
+            self.shared.worker.lock().end();
+        }
+    }
+}
+
+impl TaskShared {
+    fn write(&self) {
+        let rounds = self.queue.lock().as_mut().map(std::mem::take).unwrap_or_default();
+        if !rounds.is_empty() {
+            self.worker.lock().carry_out(rounds);
+        }
     }
 }
 
@@ -171,16 +256,24 @@ impl Worker {
                 bytes += size(&round);
                 collected.push(round);
             }
-            let result = self.write(&collected);
-            self.stop_on(&result);
-            for round in collected {
-                round.answer.send(result.clone());
-            }
-            if result.is_ok() {
-                let room = self.make_room();
-                self.stop_on(&room);
-            }
+            self.carry_out(collected);
         }
+        self.end();
+    }
+
+    fn carry_out(&mut self, rounds: Vec<Round>) {
+        let result = self.write(&rounds);
+        self.stop_on(&result);
+        for round in rounds {
+            round.answer.send(result.clone());
+        }
+        if result.is_ok() {
+            let room = self.make_room();
+            self.stop_on(&room);
+        }
+    }
+
+    fn end(&mut self) {
         if self.state.closing.load(Ordering::SeqCst) {
             self.close();
         }

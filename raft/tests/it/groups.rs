@@ -22,6 +22,7 @@ pub(crate) enum Trouble {
     PanicInApply,
     FailFlush,
     PanicInFlush,
+    FailRestore,
 }
 
 /// A list of commands. `durable` is what a crash leaves, as with an engine that is flushed now and then.
@@ -35,6 +36,25 @@ pub(crate) struct List {
 impl List {
     pub(crate) fn commands(&self) -> Vec<String> {
         self.now.lock().0.iter().map(|command| String::from_utf8_lossy(command).into_owned()).collect()
+    }
+
+    pub(crate) fn stored_position(&self) -> Bytes {
+        self.now.lock().1.clone().expect("something was applied")
+    }
+
+    /// Gives a new list the state of one that was cut off another.
+    pub(crate) fn bear(&self, position: Bytes, commands: &[&'static str]) {
+        let commands = commands.iter().map(|command| Bytes::from_static(command.as_bytes())).collect();
+        *self.now.lock() = (commands, Some(position));
+    }
+
+    pub(crate) fn flush_now(&self) {
+        *self.durable.lock() = self.now.lock().clone();
+    }
+
+    /// The next restore ends in the middle.
+    pub(crate) fn fail_next_restore(&self) {
+        *self.trouble.lock() = Trouble::FailRestore;
     }
 
     /// What is left after a crash.
@@ -84,6 +104,10 @@ impl StateMachine for List {
     }
 
     fn restore(&self, directory: &Path, position: Bytes) -> Result<(), Fatal> {
+        if *self.trouble.lock() == Trouble::FailRestore {
+            self.now.lock().0.clear();
+            return Err(Fatal::damaged("injected"));
+        }
         let commands = std::fs::read_to_string(directory.join("list")).map_err(|error| Fatal::files(&error))?;
         let commands = commands.lines().map(|line| Bytes::copy_from_slice(line.as_bytes())).collect();
         *self.now.lock() = (commands, Some(position));

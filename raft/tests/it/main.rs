@@ -1,5 +1,6 @@
 //! The shared log under crashes, faults and corruption, and groups that replay from it.
 
+mod cluster;
 mod damage;
 mod disk;
 mod failure;
