@@ -1,7 +1,20 @@
-//! The system clock.
+//! The system clocks.
 
+use rustix::time::{ClockId, clock_gettime};
 use sharddb_meta::Clock;
+use sharddb_raft::MonotonicClock;
 use tokio::time::Instant;
+
+/// Time since the machine was started, its sleep included.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BootClock;
+
+impl MonotonicClock for BootClock {
+    fn now_ns(&self) -> u64 {
+        let now = clock_gettime(ClockId::Boottime);
+        now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
+    }
+}
 
 /// Reads the operating system's clocks.
 #[derive(Debug)]

@@ -32,6 +32,21 @@ struct Settings {
     /// Where other nodes connect [default: 127.0.0.1:7433]
     #[arg(long, env = "SHARDDB_RPC_ADDR", value_name = "ADDR")]
     rpc_addr: Option<String>,
+    /// Nodes of a cluster to become a node of, separated by commas; only looked at by the first start
+    #[arg(long, env = "SHARDDB_JOIN", value_name = "ADDR,…", value_delimiter = ',')]
+    join: Option<Vec<String>>,
+    /// Address under which other nodes reach this one [default: that of --rpc-addr]
+    #[arg(long, env = "SHARDDB_ADVERTISE_RPC", value_name = "ADDR")]
+    advertise_rpc: Option<String>,
+    /// Where this node is, from the widest to the narrowest, as in region=eu,zone=a: replicas are spread over it
+    #[arg(long, env = "SHARDDB_LOCALITY", value_name = "KEY=VALUE,…")]
+    locality: Option<String>,
+    /// Directory with ca.crt, node.crt and node.key: nodes prove to each other who they are
+    #[arg(long, env = "SHARDDB_CERTS_DIR", value_name = "DIR")]
+    certs_dir: Option<PathBuf>,
+    /// Let nodes talk without certificates on other networks than loopback
+    #[arg(long, env = "SHARDDB_INSECURE_RPC", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    insecure_rpc: Option<bool>,
     /// Where /healthz, /readyz and /metrics are served [default: 127.0.0.1:8433]
     #[arg(long, env = "SHARDDB_HTTP_ADDR", value_name = "ADDR")]
     http_addr: Option<String>,
@@ -92,6 +107,16 @@ pub struct Config {
     pub sql_addr: String,
     /// Where other nodes connect.
     pub rpc_addr: String,
+    /// Nodes of the cluster to join; empty to found one.
+    pub join: Vec<String>,
+    /// Where other nodes reach this one, if not at `rpc_addr`.
+    pub advertise_rpc: Option<String>,
+    /// Tiers of its place.
+    pub locality: String,
+    /// Certificates for other nodes.
+    pub certs_dir: Option<PathBuf>,
+    /// No certificates are needed on any network.
+    pub insecure_rpc: bool,
     /// Where health and metrics are served.
     pub http_addr: String,
     /// How clients prove who they are.
@@ -142,6 +167,11 @@ impl Settings {
             data: self.data.or(lower.data),
             sql_addr: self.sql_addr.or(lower.sql_addr),
             rpc_addr: self.rpc_addr.or(lower.rpc_addr),
+            join: self.join.or(lower.join),
+            advertise_rpc: self.advertise_rpc.or(lower.advertise_rpc),
+            locality: self.locality.or(lower.locality),
+            certs_dir: self.certs_dir.or(lower.certs_dir),
+            insecure_rpc: self.insecure_rpc.or(lower.insecure_rpc),
             http_addr: self.http_addr.or(lower.http_addr),
             auth: self.auth.or(lower.auth),
             tls_cert: self.tls_cert.or(lower.tls_cert),
@@ -168,6 +198,11 @@ impl Settings {
             data: self.data.unwrap_or_else(|| "sharddb-data".into()),
             sql_addr: self.sql_addr.unwrap_or_else(|| "127.0.0.1:5433".to_owned()),
             rpc_addr: self.rpc_addr.unwrap_or_else(|| "127.0.0.1:7433".to_owned()),
+            join: self.join.unwrap_or_default(),
+            advertise_rpc: self.advertise_rpc,
+            locality: self.locality.unwrap_or_default(),
+            certs_dir: self.certs_dir,
+            insecure_rpc: self.insecure_rpc.unwrap_or(false),
             http_addr: self.http_addr.unwrap_or_else(|| "127.0.0.1:8433".to_owned()),
             auth: self.auth.map_or(AuthMode::Auto, AuthMode::from),
             tls,

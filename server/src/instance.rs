@@ -9,11 +9,12 @@ use std::{
 
 use executor::{Engine, EngineOptions, GeneralOptions};
 use frontend::AuthMode;
-use proto::SqlError;
+use proto::{NodeId, SqlError};
 use sharddb_executor as executor;
 use sharddb_frontend as frontend;
 use sharddb_proto as proto;
 use sharddb_raft::log::{LogError, LogOptions};
+use sharddb_rpc as rpc;
 use sharddb_storage::RocksOptions;
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -22,15 +23,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, DataDirectory, DirectoryError, StartError, Volume, VolumeOptions,
+    Config, DataDirectory, DirectoryError, IdentityError, StartError, Volume, VolumeOptions, cluster,
     http::{self, Status},
+    identity::{KnownNode, NodeIdentity},
     system,
+    volume::{FIRST_NODE, Membership},
 };
 
 /// Connections that wait to be accepted: thousands of clients may come at once.
 const BACKLOG: u32 = 4096;
-/// Pause after a connection could not be accepted, perhaps for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Time between rounds of removing dropped tables.
 const RECLAIM_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -43,6 +44,12 @@ pub enum InstanceError {
     /// The layers below SQL.
     #[error(transparent)]
     Volume(#[from] StartError),
+    /// Who this node is.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The certificates for other nodes.
+    #[error("could not set up the connections between nodes: {0}")]
+    Security(#[from] rpc::SecurityError),
     /// The catalog.
     #[error("could not open the catalog: {0}")]
     Catalog(#[from] SqlError),
@@ -79,7 +86,6 @@ pub struct Instance {
     rpc_addr: SocketAddr,
     http_addr: SocketAddr,
     http: JoinHandle<io::Result<()>>,
-    rpc: JoinHandle<()>,
     reclaim: JoinHandle<()>,
     stop_http: CancellationToken,
     stop_grace: Duration,
@@ -95,13 +101,13 @@ impl Instance {
         let http = listen("http-addr", &config.http_addr).await?;
         let [sql_addr, rpc_addr, http_addr] = [local_addr(&sql)?, local_addr(&rpc)?, local_addr(&http)?];
 
-        let volume = Arc::new(open_volume(&directory, &config).await?);
+        let addresses = Addresses { sql: sql_addr, rpc: rpc_addr, http: http_addr };
+        let membership = membership(&directory, &config, rpc, &addresses).await?;
+        let volume = Arc::new(open_volume(&directory, &config, membership).await?);
         let (engine, ready) = Default::default();
         let status = Arc::new(Status { volume: Arc::clone(&volume), engine, ready });
         let stop_http = CancellationToken::new();
         let http = tokio::spawn(http::serve(http, Arc::clone(&status), stop_http.clone().cancelled_owned()));
-        let rpc = tokio::spawn(turn_away(rpc));
-
         let engine = open_engine(&volume, &directory, &config).await?;
         let guarded = config.auth != AuthMode::Auto || tls.is_some() || engine.has_passwords().await?;
         if !sql_addr.ip().to_canonical().is_loopback() && !guarded {
@@ -125,7 +131,6 @@ impl Instance {
             rpc_addr,
             http_addr,
             http,
-            rpc,
             reclaim,
             stop_http,
             stop_grace: config.stop_grace,
@@ -165,7 +170,6 @@ impl Instance {
     /// Stops in order: clients first, storage last.
     pub async fn stop(self) {
         self.status.ready.store(false, Ordering::Release);
-        self.rpc.abort();
         self.reclaim.abort();
         self.sql.shutdown(self.stop_grace).await;
         self.stop_http.cancel();
@@ -174,9 +178,70 @@ impl Instance {
     }
 }
 
-async fn open_volume(directory: &DataDirectory, config: &Config) -> Result<Volume, StartError> {
+/// Where a server listens.
+struct Addresses {
+    sql: SocketAddr,
+    rpc: SocketAddr,
+    http: SocketAddr,
+}
+
+/// Finds out which node this is: the one of the file NODE, a new one of a cluster to join, or the first of a new cluster.
+async fn membership(
+    directory: &DataDirectory,
+    config: &Config,
+    listener: TcpListener,
+    addresses: &Addresses,
+) -> Result<Membership, InstanceError> {
+    let path = directory.path().to_owned();
+    let mut identity = NodeIdentity::begin(&path, || format!("{:032x}", rand::random::<u128>()))?;
+    let security = security(config)?;
+    let mut record = proto::meta::Node {
+        id: identity.node,
+        rpc_addr: config.advertise_rpc.clone().unwrap_or_else(|| addresses.rpc.to_string()),
+        sql_addr: addresses.sql.to_string(),
+        http_addr: addresses.http.to_string(),
+        locality: config.locality.clone(),
+        store: identity.store.clone(),
+        ..proto::meta::Node::default()
+    };
+    let timing = rpc::Timing::default();
+    if identity.node == 0 {
+        if config.join.is_empty() {
+            (identity.node, identity.cluster_id) = (FIRST_NODE, format!("{:032x}", rand::random::<u128>()));
+            identity.meta_members = vec![FIRST_NODE];
+        } else {
+            let joined = cluster::join(&config.join, &record, &security, &timing).await.map_err(StartError::from)?;
+            (identity.node, identity.cluster_id) = (joined.node, joined.cluster_id);
+            identity.meta_members = joined.meta_members;
+            let others = joined.members.into_iter().filter(|member| member.id != joined.node);
+            identity.nodes = others.map(|member| KnownNode { id: member.id, rpc_addr: member.rpc_addr }).collect();
+        }
+        identity.save(&path)?;
+    }
+    record.id = identity.node;
+    let own = rpc::Identity {
+        cluster_id: identity.cluster_id.clone(),
+        node: NodeId(identity.node),
+        incarnation: identity.incarnation,
+    };
+    let nodes = rpc::Nodes::new(own, security, timing);
+    nodes.set_members(identity.nodes.iter().map(|node| (NodeId(node.id), node.rpc_addr.clone())));
+    let record = Arc::new(parking_lot::Mutex::new(record));
+    Ok(Membership { identity, nodes, listener, record, directory: path })
+}
+
+fn security(config: &Config) -> Result<rpc::Security, InstanceError> {
+    Ok(match &config.certs_dir {
+        Some(directory) => rpc::Security::load(directory)?,
+        None if config.insecure_rpc => rpc::Security::trusted_network(),
+        None => rpc::Security::loopback_only(),
+    })
+}
+
+async fn open_volume(directory: &DataDirectory, config: &Config, membership: Membership) -> Result<Volume, StartError> {
     let engine = RocksOptions { block_cache_bytes: config.cache_bytes, ..RocksOptions::default() };
-    Volume::open(VolumeOptions { directory: directory.path().to_owned(), engine, log: LogOptions::default() }).await
+    let options = VolumeOptions { directory: directory.path().to_owned(), engine, log: LogOptions::default() };
+    Volume::open(options, membership).await
 }
 
 async fn open_engine(volume: &Volume, directory: &DataDirectory, config: &Config) -> Result<Engine, InstanceError> {
@@ -216,20 +281,4 @@ async fn listen(setting: &'static str, address: &str) -> Result<TcpListener, Ins
 fn local_addr(listener: &TcpListener) -> Result<SocketAddr, InstanceError> {
     let failed = |source| InstanceError::Listen { setting: "address", address: String::new(), source };
     listener.local_addr().map_err(failed)
-}
-
-/// Holds the address for other nodes, which a node that stands alone has nothing to tell.
-async fn turn_away(listener: TcpListener) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                tracing::debug!(%peer, "this node stands alone: connection closed");
-                drop(stream);
-            }
-            Err(error) => {
-                tracing::debug!(%error, "could not accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
 }

@@ -5,23 +5,28 @@
 //!
 //! # Life of a process
 //! 1. [`Config::read`] decides the settings; [`DataDirectory::open`] locks the directory and checks its format.
-//! 2. [`Volume::open`] replays the Raft log; then the catalog is opened and clients are served.
-//! 3. A signal stops it in order: clients, then HTTP, then storage. A storage that has failed ends the process.
+//! 2. The file NODE says which node of which cluster this is; a new one founds a cluster or joins one.
+//! 3. `Volume::open` replays the Raft log; then the catalog is opened and clients are served.
+//! 4. A signal stops it in order: clients, then HTTP, then storage. A storage that has failed ends the process.
 
 mod cert;
 mod clock;
+mod cluster;
 mod config;
 mod directory;
 mod exposition;
 mod http;
+mod identity;
 mod instance;
 mod local;
 mod system;
 mod volume;
 
 pub use cert::Cert;
+pub use cluster::JoinError;
 pub use config::{Config, ConfigError, Flags};
 pub use directory::{DataDirectory, DirectoryError};
+pub use identity::IdentityError;
 pub use instance::{Instance, InstanceError};
 pub use system::raise_file_limit;
 pub use volume::{StartError, Volume, VolumeOptions};

@@ -4,36 +4,40 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use fragment::FragmentTransport;
 use kv::Client;
-use meta::Meta;
-use proto::{
-    kv as wire,
-    meta::{Node as NodeRecord, RangeDescriptor},
-};
+use meta::{GROUP, Meta, RemoteMeta};
+use proto::{kv as wire, meta::Node as NodeRecord};
 use raft::{
-    RaftHost,
-    log::{Files, LogError, LogOptions, LogStatistics, RealFiles, SharedLog},
+    RaftHost, Surroundings,
+    log::{Files, GroupId, LogError, LogOptions, LogStatistics, RealFiles, SharedLog},
 };
+use rpc::{NearAndFar, Nodes};
 use shard::{Environment, Node};
 use sharddb_fragment as fragment;
 use sharddb_kv as kv;
 use sharddb_meta as meta;
 use sharddb_proto as proto;
 use sharddb_raft as raft;
+use sharddb_rpc as rpc;
 use sharddb_shard as shard;
 use sharddb_storage as storage;
 use storage::{Engine, RocksEngine, RocksOptions};
+use tokio::{net::TcpListener, task::AbortHandle};
 
 use crate::{
-    clock::SystemClock,
-    local::{ClientResolver, LocalFragments, LocalMeta, LocalOracle, LocalTransport},
+    clock::{BootClock, SystemClock},
+    cluster::{ClusterMover, Heart, Hub, JoinError, MetaMember, Record},
+    identity::{IdentityError, NodeIdentity},
+    local::{ClientResolver, LocalFragments, LocalTransport, MetaOracle, NobodyElse},
 };
 
-/// The only node of a cluster that was not joined.
-const FIRST_NODE: u64 = 1;
+/// The node that founds a cluster.
+pub(crate) const FIRST_NODE: u64 = 1;
 /// The shard that covers a new cluster's whole key space.
 const FIRST_SHARD: u64 = 1;
 /// Time between flushes that let the Raft log go. Bounds what a restart replays.
 const COMPACTION_INTERVAL: Duration = Duration::from_secs(60);
+/// Time between attempts to read the range map while most of the cluster is not there.
+const CLUSTER_PAUSE: Duration = Duration::from_millis(200);
 
 /// Where and how a volume is opened.
 #[derive(Clone, Debug)]
@@ -58,6 +62,15 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// Who this node is.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The cluster did not let it in.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// The calls between nodes.
+    #[error(transparent)]
+    Rpc(#[from] rpc::ServerError),
     /// The engine.
     #[error(transparent)]
     Storage(#[from] storage::Error),
@@ -75,45 +88,86 @@ pub enum StartError {
     Client(#[from] kv::Error),
 }
 
+/// A node's place among others.
+pub(crate) struct Membership {
+    pub(crate) identity: NodeIdentity,
+    pub(crate) nodes: Nodes,
+    pub(crate) listener: TcpListener,
+    pub(crate) record: Record,
+    pub(crate) directory: PathBuf,
+}
+
 /// A running volume.
 pub struct Volume {
     raft: Arc<RaftHost>,
-    meta: Meta,
+    meta: RemoteMeta,
     node: Node,
     client: Client,
-    housekeeping: tokio::task::AbortHandle,
+    fragments: Arc<dyn FragmentTransport>,
+    rpc: parking_lot::Mutex<Option<rpc::Server>>,
+    tasks: Vec<AbortHandle>,
+}
+
+/// The ways to shards, here and elsewhere.
+struct Ways {
+    requests: Arc<dyn kv::Transport>,
+    fragments: Arc<dyn FragmentTransport>,
 }
 
 impl Volume {
-    /// Opens a volume; a new directory becomes a new cluster of one node.
-    pub async fn open(options: VolumeOptions) -> Result<Self, StartError> {
+    /// Opens the volume of a node.
+    pub(crate) async fn open(options: VolumeOptions, membership: Membership) -> Result<Self, StartError> {
         let data = options.directory.join("data");
         std::fs::create_dir_all(&data).map_err(|source| io("create the data directory", source))?;
         let engine: Arc<dyn Engine> = Arc::new(RocksEngine::open(&data, &options.engine)?);
         let files =
             RealFiles::open(&options.directory.join("raft")).map_err(|source| io("open the Raft log", source))?;
-        Self::assemble(engine, Arc::new(files), options.log).await
+        Self::start(engine, Arc::new(files), options.log, Some(membership)).await
     }
 
-    /// Puts the layers together over an engine and a log's files.
+    /// Puts the layers of a node that stands alone together over an engine and a log's files.
     pub async fn assemble(engine: Arc<dyn Engine>, files: Arc<dyn Files>, log: LogOptions) -> Result<Self, StartError> {
+        Self::start(engine, files, log, None).await
+    }
+
+    async fn start(
+        engine: Arc<dyn Engine>,
+        files: Arc<dyn Files>,
+        log: LogOptions,
+        membership: Option<Membership>,
+    ) -> Result<Self, StartError> {
         let log = Arc::new(SharedLog::open(files, log)?);
-        let raft = Arc::new(RaftHost::new(FIRST_NODE, log).with_one_engine());
-        let meta = Meta::start(&raft, Arc::clone(&engine), Arc::new(SystemClock::new())).await?;
-        let oracle = Arc::new(LocalOracle(meta.clone()));
-        let node = Node::open(Environment::new(engine, Arc::clone(&raft), oracle)).await?;
-        if node.ranges().is_empty() {
-            node.create_shard(first_range()).await?;
-        }
-        if meta.cluster_id().is_empty() {
-            bootstrap(&meta).await?;
-        }
-        // A crash between a split and the new range map leaves the map behind; the shards know better.
-        meta.put_ranges(node.ranges().into_iter().map(describe).collect()).await?;
-        let client = Client::open(Arc::new(LocalTransport(node.clone())), Arc::new(LocalMeta(meta.clone()))).await?;
+        let id = membership.as_ref().map_or(FIRST_NODE, |membership| membership.identity.node);
+        let surroundings = membership.as_ref().map_or_else(Surroundings::alone, surroundings);
+        let raft = Arc::new(RaftHost::connected(id, log, surroundings).with_one_engine());
+        let hub = Hub::new(Arc::clone(&raft));
+        let (record, peers, rpc) = match membership {
+            None => (record_of(id), None, None),
+            Some(Membership { identity, nodes, listener, record, directory }) => {
+                let server = rpc::Server::start(listener, nodes.clone(), Arc::new(hub.clone()))?;
+                (record, Some((nodes, directory, identity)), Some(server))
+            }
+        };
+        let clock = Arc::new(SystemClock::new());
+        let meta = start_meta(&raft, &engine, &clock, id, peers.as_ref()).await?;
+        hub.serve_meta(meta.clone());
+        let oracle = Arc::new(MetaOracle(meta.clone()));
+        let node = Node::open(Environment::new(Arc::clone(&engine), Arc::clone(&raft), oracle)).await?;
+        found(&raft, &meta, &node, &record, peers.as_ref().map(|(_, _, identity)| identity)).await?;
+        let ways = ways(&node, peers.as_ref().map(|(nodes, ..)| nodes.clone()));
+        let mover = Arc::new(ClusterMover::new(Arc::clone(&raft), Arc::clone(&ways.requests)));
+        let member = MetaMember::new(Arc::clone(&raft), engine, clock, meta.clone(), Arc::clone(&mover));
+        hub.serve_node(node.clone(), member);
+        let client = open_client(&ways, &meta, peers.is_some()).await?;
+        mover.set_client(client.clone());
         node.set_resolver(Arc::new(ClientResolver(client.clone())));
-        let housekeeping = tokio::spawn(keep_house(Arc::clone(&raft), client.clone())).abort_handle();
-        Ok(Self { raft, meta, node, client, housekeeping })
+        let heart = Heart { record, meta: meta.clone(), node: node.clone(), client: client.clone(), peers };
+        let tasks = vec![
+            tokio::spawn(keep_house(Arc::clone(&raft), node.clone(), client.clone())).abort_handle(),
+            tokio::spawn(heart.beat()).abort_handle(),
+        ];
+        let rpc = parking_lot::Mutex::new(rpc);
+        Ok(Self { raft, meta, node, client, fragments: ways.fragments, rpc, tasks })
     }
 
     /// The transactional client of this process.
@@ -123,11 +177,11 @@ impl Volume {
 
     /// Where the executor sends fragments.
     pub fn fragments(&self) -> Arc<dyn FragmentTransport> {
-        Arc::new(LocalFragments(self.node.clone()))
+        Arc::clone(&self.fragments)
     }
 
     /// The meta group.
-    pub fn meta(&self) -> &Meta {
+    pub fn meta(&self) -> &RemoteMeta {
         &self.meta
     }
 
@@ -153,17 +207,23 @@ impl Volume {
 
     /// Stops in order: log entries are applied and flushed, so that the next start replays nothing.
     pub async fn shutdown(&self) {
-        self.housekeeping.abort();
+        self.end_tasks().await;
         compact(&self.raft).await;
         self.raft.shutdown().await;
     }
-}
 
-impl Volume {
     /// Stops without flushing anything, as a crash would.
     pub async fn halt(self) {
-        self.housekeeping.abort();
+        self.end_tasks().await;
         self.raft.shutdown().await;
+    }
+
+    async fn end_tasks(&self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+        let server = self.rpc.lock().take();
+        if let Some(server) = server {
+            server.stop().await;
+        }
     }
 }
 
@@ -171,40 +231,99 @@ fn io(action: &str, source: std::io::Error) -> StartError {
     StartError::Io { action: action.to_owned(), source }
 }
 
+fn surroundings(membership: &Membership) -> Surroundings {
+    Surroundings {
+        transport: Arc::new(membership.nodes.clone()),
+        clock: Arc::new(BootClock),
+        seed: rand::random(),
+        snapshots: membership.directory.join("snapshots"),
+    }
+}
+
+fn record_of(id: u64) -> Record {
+    Arc::new(parking_lot::Mutex::new(NodeRecord { id, ..NodeRecord::default() }))
+}
+
+/// The meta group: with a member here, if the volume has one or founds the cluster.
+async fn start_meta(
+    raft: &RaftHost,
+    engine: &Arc<dyn Engine>,
+    clock: &Arc<SystemClock>,
+    id: u64,
+    peers: Option<&(Nodes, PathBuf, NodeIdentity)>,
+) -> Result<RemoteMeta, StartError> {
+    let founds = peers.is_none_or(|(_, _, identity)| identity.node == FIRST_NODE && identity.nodes.is_empty());
+    let local = if founds || raft.known_groups().contains(&GROUP) {
+        Some(Meta::start(raft, Arc::clone(engine), Arc::clone(clock) as Arc<dyn meta::Clock>).await?)
+    } else {
+        None
+    };
+    Ok(match peers {
+        None => RemoteMeta::new(id, local, vec![id], Arc::new(NobodyElse)),
+        Some((nodes, _, identity)) => {
+            RemoteMeta::new(id, local, identity.meta_members.clone(), Arc::new(nodes.clone()))
+        }
+    })
+}
+
+/// Gives a new cluster its first shard, node and ranges.
+async fn found(
+    raft: &RaftHost,
+    meta: &RemoteMeta,
+    node: &Node,
+    record: &Record,
+    identity: Option<&NodeIdentity>,
+) -> Result<(), StartError> {
+    let is_new = meta.local().is_some_and(|local| local.leads() && local.cluster_id().is_empty());
+    // An engine that was lost finds its shards again in the log.
+    let is_lost = node.ranges().is_empty() && raft.known_groups().contains(&GroupId(FIRST_SHARD));
+    if (is_new && node.ranges().is_empty()) || is_lost {
+        node.create_shard(first_range()).await?;
+    }
+    if let Some(local) = meta.local().filter(|_| is_new) {
+        let random = || format!("{:032x}", rand::random::<u128>());
+        let cluster_id = identity.map_or_else(random, |identity| identity.cluster_id.clone());
+        let first = record.lock().clone();
+        local.bootstrap(cluster_id, first, node.led()).await?;
+    }
+    Ok(())
+}
+
 fn first_range() -> wire::Range {
     let span = Some(wire::Span::default());
     wire::Range { shard: FIRST_SHARD, span, epoch: 1, replicas: vec![FIRST_NODE] }
 }
 
-async fn bootstrap(meta: &Meta) -> Result<(), StartError> {
-    let node = NodeRecord { id: FIRST_NODE, ..NodeRecord::default() };
-    let cluster_id = format!("{:032x}", rand::random::<u128>());
-    Ok(meta.bootstrap(cluster_id, node, vec![describe(first_range())]).await?)
+fn ways(node: &Node, nodes: Option<Nodes>) -> Ways {
+    let near: Arc<dyn kv::Transport> = Arc::new(LocalTransport(node.clone()));
+    let fragments: Arc<dyn FragmentTransport> = Arc::new(LocalFragments(node.clone()));
+    match nodes {
+        None => Ways { requests: near, fragments },
+        Some(nodes) => {
+            let both = Arc::new(NearAndFar::new(near, fragments, nodes));
+            Ways { requests: Arc::clone(&both) as Arc<dyn kv::Transport>, fragments: both }
+        }
+    }
 }
 
-fn describe(range: wire::Range) -> RangeDescriptor {
-    let span = range.span.unwrap_or_default();
-    RangeDescriptor {
-        shard: range.shard,
-        start: span.start,
-        end: span.end,
-        epoch: range.epoch,
-        replicas: range.replicas,
-        state: "active".to_owned(),
-        ..RangeDescriptor::default()
+/// Reads the range map; a node among others waits until enough of them are there.
+async fn open_client(ways: &Ways, meta: &RemoteMeta, patient: bool) -> Result<Client, StartError> {
+    loop {
+        match Client::open(Arc::clone(&ways.requests), Arc::new(meta.clone())).await {
+            Ok(client) => return Ok(client),
+            Err(error) if !patient => return Err(error.into()),
+            Err(error) => tracing::info!(%error, "waiting for the rest of the cluster"),
+        }
+        tokio::time::sleep(CLUSTER_PAUSE).await;
     }
 }
 
 /// Now and then: garbage below the oldest snapshot goes, and the Raft log with what is flushed.
-async fn keep_house(raft: Arc<RaftHost>, client: Client) {
+async fn keep_house(raft: Arc<RaftHost>, node: Node, client: Client) {
     loop {
         tokio::time::sleep(COMPACTION_INTERVAL).await;
         match client.report_safe_point().await {
-            Ok(safe) => {
-                if let Err(error) = client.collect_garbage(safe).await {
-                    tracing::warn!(%error, "could not collect garbage");
-                }
-            }
+            Ok(safe) => node.collect_garbage(safe).await,
             Err(error) => tracing::warn!(%error, "could not raise the safe point"),
         }
         compact(&raft).await;

@@ -80,7 +80,9 @@ pub(crate) async fn collect_garbage(replica: &Arc<Replica>, safe: Timestamp) -> 
     let collect = move || mvcc::collect(garbage.engine(), &garbage.shared.span(), safe);
     let collected = tokio::task::spawn_blocking(collect).await.map_err(|error| Failure::Internal(error.to_string()))?;
     collected.map_err(|error| read_failure(&error))?;
-    sweep_records(replica, safe.millis()).await?;
+    if replica.serving_term().is_ok() {
+        sweep_records(replica, safe.millis()).await?;
+    }
     Ok(response::Body::Done(kv::Done {}))
 }
 

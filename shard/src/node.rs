@@ -14,6 +14,7 @@ use prost::Message;
 use proto::{
     ShardId, Timestamp, TxnId,
     kv::{self, command, request, response},
+    meta::RangeDescriptor,
 };
 use raft::{RaftHost, log::GroupId};
 use sharddb_proto as proto;
@@ -242,6 +243,23 @@ impl Node {
         let mut ranges: Vec<kv::Range> = self.inner.replicas.read().values().map(|replica| replica.range()).collect();
         ranges.sort_by(|a, b| a.span.as_ref().map(|span| &span.start).cmp(&b.span.as_ref().map(|span| &span.start)));
         ranges
+    }
+
+    /// The shards that this node serves, as the range map has them.
+    pub fn led(&self) -> Vec<RangeDescriptor> {
+        let mut led: Vec<RangeDescriptor> = self.inner.replicas().iter().filter_map(|replica| replica.led()).collect();
+        led.sort_by_key(|range| range.shard);
+        led
+    }
+
+    /// Drops versions that no snapshot at or above `safe` sees from every replica here, and ended records from the shards
+    /// that this node serves.
+    pub async fn collect_garbage(&self, safe: Timestamp) {
+        for replica in self.inner.replicas() {
+            if let Err(failure) = housekeeping::collect_garbage(&replica, safe).await {
+                tracing::debug!(shard = %replica.shared.shard, ?failure, "could not collect garbage");
+            }
+        }
     }
 
     /// Counts over all shards.

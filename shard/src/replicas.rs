@@ -14,6 +14,7 @@ use prost::Message;
 use proto::{
     ShardId,
     kv::{self, response},
+    meta::RangeDescriptor,
 };
 use raft::log::GroupId;
 use sharddb_proto as proto;
@@ -166,6 +167,24 @@ impl Replica {
                 .map(|progress| kv::Progress { node: progress.node, matched: progress.matched })
                 .collect(),
         }
+    }
+
+    /// The range map's record of this shard, if this replica serves.
+    pub(crate) fn led(&self) -> Option<RangeDescriptor> {
+        self.serving_term().ok()?;
+        let (range, members) = (self.range(), self.group.members());
+        let span = range.span.unwrap_or_default();
+        Some(RangeDescriptor {
+            shard: range.shard,
+            start: span.start,
+            end: span.end,
+            epoch: range.epoch,
+            replicas: members.voters.into_iter().collect(),
+            state: "active".to_owned(),
+            learners: members.learners.into_iter().collect(),
+            leader: self.environment.raft.node(),
+            ..RangeDescriptor::default()
+        })
     }
 
     fn refused(&self, error: &raft::Error) -> Failure {
