@@ -226,7 +226,6 @@ async fn membership(
     };
     let nodes = rpc::Nodes::new(own, security, timing);
     nodes.set_members(identity.nodes.iter().map(|node| (NodeId(node.id), node.rpc_addr.clone())));
-    let record = Arc::new(parking_lot::Mutex::new(record));
     Ok(Membership { identity, nodes, listener, record, directory: path })
 }
 

@@ -1,5 +1,7 @@
 //! What the operating system knows and limits.
 
+use std::path::Path;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Lets the process have as many files and sockets as the system allows it: thousands of clients need them.
@@ -12,6 +14,11 @@ pub fn raise_file_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, "could not raise the limit of open files");
     }
+}
+
+/// Free and total bytes of the disk that a directory lies on; zeros if that cannot be told.
+pub(crate) fn disk(directory: &Path) -> (u64, u64) {
+    rustix::fs::statvfs(directory).map_or((0, 0), |disk| (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize))
 }
 
 /// Name of the user who runs the process.

@@ -25,7 +25,7 @@ use tokio::{net::TcpListener, task::AbortHandle};
 
 use crate::{
     clock::{BootClock, SystemClock},
-    cluster::{ClusterMover, Heart, Hub, JoinError, MetaMember, Record},
+    cluster::{ClusterMover, Hub, JoinError, MetaMember, NodeVitals, Peers},
     identity::{IdentityError, NodeIdentity},
     local::{ClientResolver, LocalFragments, LocalTransport, MetaOracle, NobodyElse},
 };
@@ -93,7 +93,7 @@ pub(crate) struct Membership {
     pub(crate) identity: NodeIdentity,
     pub(crate) nodes: Nodes,
     pub(crate) listener: TcpListener,
-    pub(crate) record: Record,
+    pub(crate) record: NodeRecord,
     pub(crate) directory: PathBuf,
 }
 
@@ -142,29 +142,32 @@ impl Volume {
         let raft = Arc::new(RaftHost::connected(id, log, surroundings).with_one_engine());
         let hub = Hub::new(Arc::clone(&raft));
         let (record, peers, rpc) = match membership {
-            None => (record_of(id), None, None),
+            None => (NodeRecord { id, ..NodeRecord::default() }, None, None),
             Some(Membership { identity, nodes, listener, record, directory }) => {
                 let server = rpc::Server::start(listener, nodes.clone(), Arc::new(hub.clone()))?;
-                (record, Some((nodes, directory, identity)), Some(server))
+                let identity = parking_lot::Mutex::new(identity);
+                (record, Some(Arc::new(Peers { nodes, directory, identity })), Some(server))
             }
         };
         let clock = Arc::new(SystemClock::new());
-        let meta = start_meta(&raft, &engine, &clock, id, peers.as_ref()).await?;
+        let meta = start_meta(&raft, &engine, &clock, id, peers.as_deref()).await?;
         hub.serve_meta(meta.clone());
         let oracle = Arc::new(MetaOracle(meta.clone()));
         let node = Node::open(Environment::new(Arc::clone(&engine), Arc::clone(&raft), oracle)).await?;
-        found(&raft, &meta, &node, &record, peers.as_ref().map(|(_, _, identity)| identity)).await?;
-        let ways = ways(&node, peers.as_ref().map(|(nodes, ..)| nodes.clone()));
+        found(&raft, &meta, &node, &record, peers.as_deref()).await?;
+        let ways = ways(&node, peers.as_deref());
         let mover = Arc::new(ClusterMover::new(Arc::clone(&raft), Arc::clone(&ways.requests)));
         let member = MetaMember::new(Arc::clone(&raft), engine, clock, meta.clone(), Arc::clone(&mover));
         hub.serve_node(node.clone(), member);
         let client = open_client(&ways, &meta, peers.is_some()).await?;
         mover.set_client(client.clone());
         node.set_resolver(Arc::new(ClientResolver(client.clone())));
-        let heart = Heart { record, meta: meta.clone(), node: node.clone(), client: client.clone(), peers };
+        let heard = Default::default();
+        let vitals =
+            NodeVitals { record, meta: meta.clone(), node: node.clone(), client: client.clone(), peers, heard };
         let tasks = vec![
             tokio::spawn(keep_house(Arc::clone(&raft), node.clone(), client.clone())).abort_handle(),
-            tokio::spawn(heart.beat()).abort_handle(),
+            meta.keep_heartbeat(Arc::new(vitals)).abort_handle(),
         ];
         let rpc = parking_lot::Mutex::new(rpc);
         Ok(Self { raft, meta, node, client, fragments: ways.fragments, rpc, tasks })
@@ -240,19 +243,15 @@ fn surroundings(membership: &Membership) -> Surroundings {
     }
 }
 
-fn record_of(id: u64) -> Record {
-    Arc::new(parking_lot::Mutex::new(NodeRecord { id, ..NodeRecord::default() }))
-}
-
 /// The meta group: with a member here, if the volume has one or founds the cluster.
 async fn start_meta(
     raft: &RaftHost,
     engine: &Arc<dyn Engine>,
     clock: &Arc<SystemClock>,
     id: u64,
-    peers: Option<&(Nodes, PathBuf, NodeIdentity)>,
+    peers: Option<&Peers>,
 ) -> Result<RemoteMeta, StartError> {
-    let founds = peers.is_none_or(|(_, _, identity)| identity.node == FIRST_NODE && identity.nodes.is_empty());
+    let founds = peers.is_none_or(|peers| id == FIRST_NODE && peers.identity.lock().nodes.is_empty());
     let local = if founds || raft.known_groups().contains(&GROUP) {
         Some(Meta::start(raft, Arc::clone(engine), Arc::clone(clock) as Arc<dyn meta::Clock>).await?)
     } else {
@@ -260,8 +259,9 @@ async fn start_meta(
     };
     Ok(match peers {
         None => RemoteMeta::new(id, local, vec![id], Arc::new(NobodyElse)),
-        Some((nodes, _, identity)) => {
-            RemoteMeta::new(id, local, identity.meta_members.clone(), Arc::new(nodes.clone()))
+        Some(peers) => {
+            let members = peers.identity.lock().meta_members.clone();
+            RemoteMeta::new(id, local, members, Arc::new(peers.nodes.clone()))
         }
     })
 }
@@ -271,8 +271,8 @@ async fn found(
     raft: &RaftHost,
     meta: &RemoteMeta,
     node: &Node,
-    record: &Record,
-    identity: Option<&NodeIdentity>,
+    record: &NodeRecord,
+    peers: Option<&Peers>,
 ) -> Result<(), StartError> {
     let is_new = meta.local().is_some_and(|local| local.leads() && local.cluster_id().is_empty());
     // An engine that was lost finds its shards again in the log.
@@ -282,9 +282,8 @@ async fn found(
     }
     if let Some(local) = meta.local().filter(|_| is_new) {
         let random = || format!("{:032x}", rand::random::<u128>());
-        let cluster_id = identity.map_or_else(random, |identity| identity.cluster_id.clone());
-        let first = record.lock().clone();
-        local.bootstrap(cluster_id, first, node.led()).await?;
+        let cluster_id = peers.map_or_else(random, |peers| peers.identity.lock().cluster_id.clone());
+        local.bootstrap(cluster_id, record.clone(), node.descriptors()).await?;
     }
     Ok(())
 }
@@ -294,13 +293,13 @@ fn first_range() -> wire::Range {
     wire::Range { shard: FIRST_SHARD, span, epoch: 1, replicas: vec![FIRST_NODE] }
 }
 
-fn ways(node: &Node, nodes: Option<Nodes>) -> Ways {
+fn ways(node: &Node, peers: Option<&Peers>) -> Ways {
     let near: Arc<dyn kv::Transport> = Arc::new(LocalTransport(node.clone()));
     let fragments: Arc<dyn FragmentTransport> = Arc::new(LocalFragments(node.clone()));
-    match nodes {
+    match peers {
         None => Ways { requests: near, fragments },
-        Some(nodes) => {
-            let both = Arc::new(NearAndFar::new(near, fragments, nodes));
+        Some(peers) => {
+            let both = Arc::new(NearAndFar::new(near, fragments, peers.nodes.clone()));
             Ways { requests: Arc::clone(&both) as Arc<dyn kv::Transport>, fragments: both }
         }
     }

@@ -1,7 +1,7 @@
 //! The shards of a node: opening them, finding the one a request is for, cutting them.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     future::Future,
     pin::Pin,
     sync::{Arc, OnceLock, Weak},
@@ -98,6 +98,8 @@ pub enum OpenError {
 pub struct NodeStatistics {
     /// Shards hosted.
     pub shards: usize,
+    /// Shards served.
+    pub served: usize,
     /// Keys locked.
     pub locked_keys: usize,
     /// Lock requests waiting.
@@ -245,11 +247,15 @@ impl Node {
         ranges
     }
 
-    /// The shards that this node serves, as the range map has them.
-    pub fn led(&self) -> Vec<RangeDescriptor> {
-        let mut led: Vec<RangeDescriptor> = self.inner.replicas().iter().filter_map(|replica| replica.led()).collect();
-        led.sort_by_key(|range| range.shard);
-        led
+    /// The shards that this node serves.
+    pub fn served(&self) -> BTreeSet<u64> {
+        let serves = |replica: &Arc<Replica>| replica.serving_term().is_ok().then_some(replica.shared.shard.0);
+        self.inner.replicas.read().values().filter_map(serves).collect()
+    }
+
+    /// Every replica's shard as the range map has it, as far as the replica knows.
+    pub fn descriptors(&self) -> Vec<RangeDescriptor> {
+        self.inner.replicas().iter().map(|replica| replica.descriptor()).collect()
     }
 
     /// Drops versions that no snapshot at or above `safe` sees from every replica here, and ended records from the shards
@@ -269,6 +275,7 @@ impl Node {
         let count = |replica: &Arc<Replica>| replica.shared.intents.count();
         NodeStatistics {
             shards: replicas.len(),
+            served: replicas.values().filter(|replica| replica.serving_term().is_ok()).count(),
             locked_keys,
             lock_waiters,
             intents: replicas.values().map(count).sum(),

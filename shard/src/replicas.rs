@@ -169,12 +169,11 @@ impl Replica {
         }
     }
 
-    /// The range map's record of this shard, if this replica serves.
-    pub(crate) fn led(&self) -> Option<RangeDescriptor> {
-        self.serving_term().ok()?;
+    /// The range map's record of this shard, as far as this replica knows.
+    pub(crate) fn descriptor(&self) -> RangeDescriptor {
         let (range, members) = (self.range(), self.group.members());
         let span = range.span.unwrap_or_default();
-        Some(RangeDescriptor {
+        RangeDescriptor {
             shard: range.shard,
             start: span.start,
             end: span.end,
@@ -182,9 +181,9 @@ impl Replica {
             replicas: members.voters.into_iter().collect(),
             state: "active".to_owned(),
             learners: members.learners.into_iter().collect(),
-            leader: self.environment.raft.node(),
+            leader: self.group.leader_node().unwrap_or_default(),
             ..RangeDescriptor::default()
-        })
+        }
     }
 
     fn refused(&self, error: &raft::Error) -> Failure {
