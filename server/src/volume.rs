@@ -7,7 +7,7 @@ use kv::Client;
 use meta::{GROUP, Meta, RemoteMeta};
 use proto::{kv as wire, meta::Node as NodeRecord};
 use raft::{
-    RaftHost, Surroundings,
+    Blocking, RaftHost, Surroundings,
     log::{Files, GroupId, LogError, LogOptions, LogStatistics, RealFiles, SharedLog},
 };
 use rpc::{NearAndFar, Nodes};
@@ -240,6 +240,7 @@ fn surroundings(membership: &Membership) -> Surroundings {
         clock: Arc::new(BootClock),
         seed: rand::random(),
         snapshots: membership.directory.join("snapshots"),
+        blocking: Blocking::Threads,
     }
 }
 
