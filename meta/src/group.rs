@@ -106,12 +106,24 @@ impl Inner {
 }
 
 impl Meta {
-    /// Starts the group of a new cluster, or a member that this volume holds. The only member leads when this returns.
+    /// Starts a member that this volume holds. The only member leads when this returns.
     pub async fn start(host: &RaftHost, engine: Arc<dyn Engine>, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let machine = Machine::open(engine)?;
         let shared = machine.shared();
         let group = host.start_group(GROUP, Arc::new(machine)).await?;
-        let alone = group.members().voters.iter().eq([&host.node()]);
+        Self::begin(group, host.node(), shared, clock).await
+    }
+
+    /// Starts the group of a cluster that this node founds.
+    pub async fn found(host: &RaftHost, engine: Arc<dyn Engine>, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let machine = Machine::open(engine)?;
+        let shared = machine.shared();
+        let group = host.create_group(GROUP, Arc::new(machine)).await?;
+        Self::begin(group, host.node(), shared, clock).await
+    }
+
+    async fn begin(group: raft::Group, node: u64, shared: Arc<Shared>, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let alone = group.members().voters.iter().eq([&node]);
         let meta = Self::over(Arc::new(group), shared, clock);
         if alone {
             let mut leadership = meta.inner.group.leadership();

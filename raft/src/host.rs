@@ -160,9 +160,10 @@ impl RaftHost {
         async move { host.offers.serve(&host.surroundings, request).await }
     }
 
-    /// Starts a new group whose only voter is this node. Returns once it leads.
+    /// Starts a group that this node founds, as its only voter. Returns once it leads. What a former attempt left in the log
+    /// counts, members that came later among it.
     pub async fn create_group(&self, id: GroupId, machine: Arc<dyn StateMachine>) -> Result<Group, Error> {
-        self.start_group(id, machine).await
+        self.open(id, machine, true).await
     }
 
     /// Starts an empty replica of a group of other nodes. It waits for a leader that has it as a member.
@@ -186,10 +187,14 @@ impl RaftHost {
     /// Starts a group that left something in the log, replaying what is beyond the machine's position. A group with one
     /// voter leads and has applied everything committed before once this returns; others find their leader later.
     pub async fn start_group(&self, id: GroupId, machine: Arc<dyn StateMachine>) -> Result<Group, Error> {
+        self.open(id, machine, false).await
+    }
+
+    /// A replica that knows of no voters waits for a leader, unless it founds the group.
+    async fn open(&self, id: GroupId, machine: Arc<dyn StateMachine>, founds: bool) -> Result<Group, Error> {
         let group = self.run(id, machine).await?;
-        if group.is_only_voter().await?
-            && let Err(error) = group.lead(self.host.node).await
-        {
+        let leads = group.is_only_voter().await? && (founds || !group.members().voters.is_empty());
+        if leads && let Err(error) = group.lead(self.host.node).await {
             group.stop().await;
             return Err(self.failure().map_or(error, Error::Log));
         }

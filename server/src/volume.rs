@@ -253,8 +253,11 @@ async fn start_meta(
     peers: Option<&Peers>,
 ) -> Result<RemoteMeta, StartError> {
     let founds = peers.is_none_or(|peers| id == FIRST_NODE && peers.identity.lock().nodes.is_empty());
-    let local = if founds || raft.known_groups().contains(&GROUP) {
-        Some(Meta::start(raft, Arc::clone(engine), Arc::clone(clock) as Arc<dyn meta::Clock>).await?)
+    let (engine, clock) = (Arc::clone(engine), Arc::clone(clock) as Arc<dyn meta::Clock>);
+    let local = if founds {
+        Some(Meta::found(raft, engine, clock).await?)
+    } else if raft.known_groups().contains(&GROUP) {
+        Some(Meta::start(raft, engine, clock).await?)
     } else {
         None
     };

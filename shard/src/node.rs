@@ -193,14 +193,18 @@ impl Node {
                 return Ok(());
             }
             for range in missing {
-                let start = self.how_to_start(ShardId(range.shard))?;
+                let start = self.how_to_start(&range)?;
                 self.start(range, start).await?;
             }
         }
     }
 
-    fn how_to_start(&self, shard: ShardId) -> Result<Start, OpenError> {
-        let environment = &self.inner.environment;
+    fn how_to_start(&self, range: &kv::Range) -> Result<Start, OpenError> {
+        let (environment, shard) = (&self.inner.environment, ShardId(range.shard));
+        // As the founder wrote it; a replica made for a leader elsewhere has that one's.
+        if range.replicas == [environment.raft.node()] && range.epoch == 1 {
+            return Ok(Start::Create);
+        }
         if environment.raft.known_groups().contains(&GroupId(shard.0)) {
             return Ok(Start::Again);
         }

@@ -31,7 +31,7 @@ impl Process {
 
     async fn member(&self) -> Meta {
         let clock = Arc::clone(&self.clock) as Arc<dyn meta::Clock>;
-        Meta::start(&self.host, Arc::clone(&self.engine), clock).await.expect("a member")
+        Meta::found(&self.host, Arc::clone(&self.engine), clock).await.expect("a member")
     }
 }
 

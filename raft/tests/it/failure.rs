@@ -59,7 +59,7 @@ async fn check_failed(host: &RaftHost, groups: &[Group], sqlstate: &str) {
 async fn start(host: &RaftHost, lists: &[Arc<List>]) -> Vec<Group> {
     let mut groups = Vec::new();
     for (id, list) in (1..).zip(lists) {
-        groups.push(host.start_group(GroupId(id), list.clone()).await.expect("the group starts"));
+        groups.push(host.create_group(GroupId(id), list.clone()).await.expect("the group starts"));
     }
     groups
 }

@@ -131,7 +131,7 @@ async fn acknowledged_commands_are_applied_once_and_in_order_over_restarts() {
     let mut count = 0;
     for round in 0..5 {
         let host = host(&disk);
-        let group = host.start_group(GroupId(7), list.clone()).await.expect("the group starts");
+        let group = host.create_group(GroupId(7), list.clone()).await.expect("the group starts");
         assert_eq!(list.commands(), numbered(count), "after restart {round}");
         for _ in 0..20 {
             count += 1;
@@ -155,7 +155,7 @@ async fn concurrent_proposals_of_many_groups_are_all_applied() {
     let lists: Vec<Arc<List>> = (0..10).map(|_| Arc::default()).collect();
     let mut tasks = Vec::new();
     for (i, list) in lists.iter().enumerate() {
-        let group = host.start_group(GroupId(i as u64), list.clone()).await.expect("the group starts");
+        let group = host.create_group(GroupId(i as u64), list.clone()).await.expect("the group starts");
         for task in 0..5 {
             let group = group.clone();
             tasks.push(tokio::spawn(async move {
@@ -177,8 +177,8 @@ async fn concurrent_proposals_of_many_groups_are_all_applied() {
 async fn a_group_runs_once() {
     let disk = Disk::default();
     let host = host(&disk);
-    host.start_group(GroupId(1), Arc::new(List::default())).await.expect("the group starts");
-    let again = host.start_group(GroupId(1), Arc::new(List::default())).await;
+    host.create_group(GroupId(1), Arc::new(List::default())).await.expect("the group starts");
+    let again = host.create_group(GroupId(1), Arc::new(List::default())).await;
     assert!(matches!(again, Err(Error::Exists(1))));
 }
 
@@ -189,7 +189,7 @@ async fn what_was_compacted_is_durable_and_gone_from_the_log() {
     let host = RaftHost::new(1, Arc::clone(&log)).with_one_engine();
     let lists: Vec<Arc<List>> = (0..4).map(|_| Arc::default()).collect();
     for (id, list) in lists.iter().enumerate() {
-        let group = host.start_group(GroupId(id as u64), list.clone()).await.expect("the group starts");
+        let group = host.create_group(GroupId(id as u64), list.clone()).await.expect("the group starts");
         for i in 1..=5 {
             group.propose(Bytes::from(format!("command {i}"))).await.expect("the proposal succeeds");
         }
@@ -208,7 +208,7 @@ async fn what_was_compacted_is_durable_and_gone_from_the_log() {
 async fn compactions_at_the_same_time_all_end() {
     let disk = Disk::default();
     let host = Arc::new(host(&disk));
-    let group = host.start_group(GroupId(1), Arc::new(List::default())).await.expect("the group starts");
+    let group = host.create_group(GroupId(1), Arc::new(List::default())).await.expect("the group starts");
     let mut tasks = Vec::new();
     for _ in 0..4 {
         let (host, group) = (Arc::clone(&host), group.clone());
@@ -229,7 +229,7 @@ async fn a_removed_group_leaves_nothing_behind() {
     let disk = Disk::default();
     let host = host(&disk);
     for id in [1, 2] {
-        let group = host.start_group(GroupId(id), Arc::new(List::default())).await.expect("the group starts");
+        let group = host.create_group(GroupId(id), Arc::new(List::default())).await.expect("the group starts");
         group.propose(Bytes::from_static(b"x")).await.expect("the proposal succeeds");
     }
     let removed = host.group(GroupId(1)).expect("it runs");
@@ -243,7 +243,7 @@ async fn a_removed_group_leaves_nothing_behind() {
     let host = self::host(&disk);
     assert_eq!(host.known_groups(), [GroupId(2)]);
     let list = Arc::new(List::default());
-    host.start_group(GroupId(1), list.clone()).await.expect("the id can be used again");
+    host.create_group(GroupId(1), list.clone()).await.expect("the id can be used again");
     assert_eq!(list.commands(), [""; 0]);
 }
 
@@ -254,7 +254,7 @@ async fn proposals_of_many_groups_share_syncs() {
     let host = RaftHost::new(1, Arc::clone(&log));
     let mut groups = Vec::new();
     for id in 0..8 {
-        groups.push(host.start_group(GroupId(id), Arc::new(List::default())).await.expect("the group starts"));
+        groups.push(host.create_group(GroupId(id), Arc::new(List::default())).await.expect("the group starts"));
     }
     let before: Vec<u64> = groups.iter().map(|group| log.last_index(group.id()).expect("it has entries")).collect();
     let syncs = disk.syncs();
