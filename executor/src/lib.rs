@@ -17,6 +17,7 @@ mod access;
 mod activity;
 mod bind;
 mod catalog;
+mod cluster_tables;
 mod copy;
 mod ddl;
 mod dml;

@@ -16,6 +16,7 @@ use sharddb_schema as schema;
 use crate::{
     Engine,
     catalog::Snapshot,
+    cluster_tables,
     general::VirtualTables,
     session::{ParameterRow, SessionHost},
     system_catalog,
@@ -52,9 +53,13 @@ impl VirtualTables for Virtuals {
                 settings,
                 positions,
             };
-            let mut rows = match (schema, name) {
-                ("sharddb", "shards") => self.shards(),
-                _ => system_catalog::rows(schema, name, &source)?,
+            let cluster = match schema {
+                "sharddb" => cluster_tables::rows(name, self.engine.client().meta().cluster(), source.catalog).await?,
+                _ => None,
+            };
+            let mut rows = match cluster {
+                Some(rows) => rows,
+                None => system_catalog::rows(schema, name, &source)?,
             };
             // Behind the columns stands `tableoid`.
             let own = planner::system_catalog::virtual_table(schema, name).map_or(Oid::INVALID, |table| table.oid);
@@ -76,30 +81,5 @@ impl Virtuals {
             }
         }
         Ok(found)
-    }
-
-    /// `sharddb.shards`: the range map, with the table that each shard begins with.
-    fn shards(&self) -> Vec<Vec<Datum>> {
-        let map = self.engine.client().ranges();
-        let everything = proto::kv::Span::default();
-        let name = |start: &[u8]| {
-            let (storage, _) = schema::key::split_prefix(start)?;
-
-            self.snapshot.catalog.objects().find_map(|object| match object {
-                schema::Descriptor::Table(table) if table.storage_id == storage => Some(table.name.clone()),
-                _ => None,
-            })
-        };
-        let rows = map.routes(&everything).into_iter().map(|(route, span)| {
-            vec![
-                Datum::Int8(route.shard.0.cast_signed()),
-                name(&span.start).map_or(Datum::Null, Datum::text),
-                Datum::Bytes(Arc::from(&span.start[..])),
-                if span.end.is_empty() { Datum::Null } else { Datum::Bytes(Arc::from(&span.end[..])) },
-                Datum::Int8(route.epoch.0.cast_signed()),
-                Datum::Int8(route.node.0.cast_signed()),
-            ]
-        });
-        rows.collect()
     }
 }

@@ -17,6 +17,7 @@
 mod admin;
 mod buffer;
 mod client;
+mod cluster_client;
 mod commit;
 mod error;
 mod intents;
@@ -35,6 +36,7 @@ mod txn;
 
 pub use buffer::Savepoint;
 pub use client::Client;
+pub use cluster_client::ClusterClient;
 pub use error::{Error, Result};
 pub use locks::{LockedRow, RowLock};
 pub use meta_client::MetaClient;

@@ -3,7 +3,7 @@
 use proto::{CatalogVersion, Timestamp, meta::RangeDescriptor};
 use sharddb_proto as proto;
 
-use crate::{BoxFuture, Result};
+use crate::{BoxFuture, ClusterClient, Result};
 
 /// Access to the meta group: range map, timestamps, identifiers.
 pub trait MetaClient: Send + Sync {
@@ -34,4 +34,7 @@ pub trait MetaClient: Send + Sync {
     /// Announces that this process needs no snapshot below this timestamp any more. Answers the timestamp of which the
     /// whole cluster has said so.
     fn raise_safe_point(&self, timestamp: Timestamp) -> BoxFuture<'_, Result<Timestamp>>;
+
+    /// What is asked by those who administer the cluster.
+    fn cluster(&self) -> &dyn ClusterClient;
 }

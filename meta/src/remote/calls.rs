@@ -88,6 +88,12 @@ impl RemoteMeta {
         Ok(jobs?.jobs)
     }
 
+    /// The whole range map of the leader, with the leaders of shards that it heard of last.
+    pub async fn range_reports(&self) -> kv::Result<Vec<RangeDescriptor>> {
+        let ranges: kv::Result<proto::meta::Ranges> = ask!(self, call::Body::Ranges(ReadRanges::default()), Ranges);
+        Ok(ranges?.ranges)
+    }
+
     /// The range map. Only what changed since the last call is sent.
     pub async fn range_table(&self) -> kv::Result<RangeTable> {
         let mut known = self.inner.ranges.lock().await;

@@ -1,9 +1,9 @@
 //! What the transactional client needs of the meta group.
 
-use kv::{BoxFuture, MetaClient};
+use kv::{BoxFuture, ClusterClient, MetaClient};
 use proto::{
     CatalogVersion, Timestamp,
-    meta::{RangeDescriptor, call},
+    meta::{Job, Nodes, PutReplication, RangeDescriptor, SetNodeState, Setting, call},
 };
 use sharddb_kv as kv;
 use sharddb_proto as proto;
@@ -45,5 +45,40 @@ impl MetaClient for RemoteMeta {
 
     fn raise_safe_point(&self, timestamp: Timestamp) -> BoxFuture<'_, kv::Result<Timestamp>> {
         Box::pin(self.report_snapshot(timestamp))
+    }
+
+    fn cluster(&self) -> &dyn ClusterClient {
+        self
+    }
+}
+
+impl ClusterClient for RemoteMeta {
+    fn nodes(&self) -> BoxFuture<'_, kv::Result<Nodes>> {
+        Box::pin(self.nodes())
+    }
+
+    fn range_reports(&self) -> BoxFuture<'_, kv::Result<Vec<RangeDescriptor>>> {
+        Box::pin(self.range_reports())
+    }
+
+    fn jobs(&self) -> BoxFuture<'_, kv::Result<Vec<Job>>> {
+        Box::pin(self.jobs())
+    }
+
+    fn settings(&self) -> BoxFuture<'_, kv::Result<Vec<Setting>>> {
+        Box::pin(async { Ok(self.settings().await?.settings) })
+    }
+
+    fn put_setting(&self, setting: Setting) -> BoxFuture<'_, kv::Result<()>> {
+        Box::pin(self.put_setting(setting.name, setting.value))
+    }
+
+    fn set_node_state(&self, set: SetNodeState) -> BoxFuture<'_, kv::Result<()>> {
+        let state = set.state();
+        Box::pin(self.set_node_state(set.node, state))
+    }
+
+    fn put_replication(&self, put: PutReplication) -> BoxFuture<'_, kv::Result<()>> {
+        Box::pin(self.put_replication(put))
     }
 }

@@ -1,6 +1,6 @@
 //! The meta group as another client of the same process reaches it.
 
-use sharddb_kv::{BoxFuture, Client, MetaClient, Result};
+use sharddb_kv::{BoxFuture, Client, ClusterClient, MetaClient, Result};
 use sharddb_proto::{CatalogVersion, Timestamp, meta::RangeDescriptor};
 
 /// Asks what a client asks.
@@ -41,5 +41,9 @@ impl MetaClient for Through {
 
     fn raise_safe_point(&self, timestamp: Timestamp) -> BoxFuture<'_, Result<Timestamp>> {
         self.0.meta().raise_safe_point(timestamp)
+    }
+
+    fn cluster(&self) -> &dyn ClusterClient {
+        self.0.meta().cluster()
     }
 }
