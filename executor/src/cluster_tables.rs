@@ -69,8 +69,8 @@ fn node(report: &NodeReport, answer: &Nodes) -> Option<Vec<Datum>> {
 
 /// A shard, with the table that it begins with.
 fn shard(range: &RangeDescriptor, catalog: &Catalog) -> Vec<Datum> {
-    let begins = key::split_prefix(&range.start);
-    let table = begins.and_then(|(storage, _)| tables(catalog).find(|table| table.storage_id == storage));
+    let begins = |table: &&Arc<TableDescriptor>| range.start.starts_with(&key::table_span(table.storage_id).0);
+    let table = tables(catalog).find(begins);
     let factor = i32::try_from(range.replication_factor).ok().filter(|factor| *factor != 0);
     vec![
         number(range.shard),

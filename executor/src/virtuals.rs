@@ -18,7 +18,7 @@ use crate::{
     catalog::Snapshot,
     cluster_tables,
     general::VirtualTables,
-    session::{ParameterRow, SessionHost},
+    session::{ParameterRow, SessionHost, cluster_value},
     system_catalog,
 };
 
@@ -43,7 +43,7 @@ impl VirtualTables for Virtuals {
                 // Values that were set aside but not handed out are nobody's business here.
                 return Ok(vec![vec![Datum::Int8(position.value), Datum::Int8(0), Datum::Bool(position.called)]]);
             }
-            let settings = if name == "pg_settings" { (self.settings)() } else { Vec::new() };
+            let settings = if name == "pg_settings" { self.all_settings().await? } else { Vec::new() };
             let positions = if name == "pg_sequences" { self.positions().await? } else { HashMap::new() };
             let source = system_catalog::Source {
                 catalog: &self.snapshot.catalog,
@@ -70,6 +70,17 @@ impl VirtualTables for Virtuals {
 }
 
 impl Virtuals {
+    /// Every parameter, those of the cluster with its values.
+    async fn all_settings(&self) -> SqlResult<Vec<ParameterRow>> {
+        let of_cluster = self.engine.client().meta().cluster().settings().await?;
+        let mut rows = (self.settings)();
+        for row in rows.iter_mut().filter(|row| row.parameter.cluster) {
+            row.value = cluster_value(row.parameter, &of_cluster);
+            row.reset.clone_from(&row.value);
+        }
+        Ok(rows)
+    }
+
     /// The last value of every sequence that has given one.
     async fn positions(&self) -> SqlResult<HashMap<Oid, i64>> {
         let mut found = HashMap::new();

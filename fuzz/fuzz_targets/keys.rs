@@ -80,6 +80,7 @@ fn table(sql_type: SqlType) -> TableDescriptor {
         constraints: Vec::new(),
         referenced_by: Vec::new(),
         sharding: Sharding::Range { shards: 1 },
+        replication_factor: 0,
         statistics: None,
         comment: None,
     }

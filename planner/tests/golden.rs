@@ -152,6 +152,7 @@ fn table(oid: u32, name: &str, columns: &[(&str, SqlType)], keyed: bool) -> Tabl
         constraints: if keyed { vec![constraint] } else { Vec::new() },
         referenced_by: Vec::new(),
         sharding: Sharding::Range { shards: 1 },
+        replication_factor: 0,
         statistics: None,
         comment: None,
     }

@@ -290,6 +290,9 @@ pub struct TableDescriptor {
     pub referenced_by: Vec<Oid>,
     /// How rows are spread.
     pub sharding: Sharding,
+    /// Replicas that its shards are to have; 0 is the cluster's number.
+    #[serde(default)]
+    pub replication_factor: u32,
     /// Last ANALYZE.
     pub statistics: Option<TableStatistics>,
     /// COMMENT ON TABLE.

@@ -54,6 +54,10 @@ impl Changes<'_> {
             AlterTable::OwnerTo(role) => self.owner_to(table, role),
             AlterTable::Identity { name, change } => self.alter_identity(table, name, change).await,
             AlterTable::SetSchema(schema) => self.set_schema(table, schema),
+            AlterTable::ReplicationFactor(factor) => {
+                table.replication_factor = *factor;
+                self.replicate(table).await
+            }
         }
     }
 

@@ -151,7 +151,20 @@ impl<'a> Changes<'a> {
             let points: Vec<Bytes> = points.into_iter().map(Bytes::from).collect();
             self.engine.client().split_at(&points).await?;
         }
-        Ok(())
+        if table.replication_factor != 0 { self.replicate(table).await } else { Ok(()) }
+    }
+
+    /// Gives the table's storage as many replicas as it asks for. Its first and last shard hold nothing else then.
+    pub(crate) async fn replicate(&self, table: &TableDescriptor) -> SqlResult<()> {
+        let (start, end) = schema::key::table_span(table.storage_id);
+        let (start, end) = (Bytes::from(start), Bytes::from(end));
+        let client = self.engine.client();
+        if table.replication_factor != 0 {
+            let borders = [&start, &end].into_iter().filter(|key| !key.is_empty()).cloned();
+            client.split_at(&borders.collect::<Vec<_>>()).await?;
+        }
+        let put = proto::meta::PutReplication { start, end, replication_factor: table.replication_factor };
+        Ok(client.meta().cluster().put_replication(put).await?)
     }
 
     /// The schema of this name, or 3F000.

@@ -77,6 +77,7 @@ impl Changes<'_> {
             constraints: Vec::new(),
             referenced_by: Vec::new(),
             sharding: Sharding::Range { shards: 1 },
+            replication_factor: definition.replication_factor,
             statistics: None,
             comment: None,
         })

@@ -276,6 +276,10 @@ impl Session {
             let message = format!("{} cannot run inside a transaction block", ddl::tag(ddl));
             return Err(SqlError::new(SqlState::ActiveSqlTransaction, message));
         }
+        if places(ddl) && self.block != Block::None {
+            let message = "changing the replication factor of a table cannot run inside a transaction block";
+            return Err(SqlError::new(SqlState::ActiveSqlTransaction, message));
+        }
         let actor = self.actor(eval);
         self.transaction();
         let Self { engine, txn, notices, host, .. } = self;
@@ -357,6 +361,12 @@ impl Session {
 fn rows_outcome(plan: &Plan, rows: Vec<Vec<Datum>>) -> Outcome {
     let tag = CommandTag::Select(rows.len() as u64);
     Outcome::Rows { fields: plan.fields.clone().unwrap_or_default(), rows: RowStream::ready(rows, tag) }
+}
+
+/// Whether a statement changes where replicas are, which no rollback takes back.
+fn places(ddl: &Ddl) -> bool {
+    let moves = |action: &planner::plan::AlterTable| matches!(action, planner::plan::AlterTable::ReplicationFactor(_));
+    matches!(ddl, Ddl::AlterTable { actions, .. } if actions.iter().any(moves))
 }
 
 fn no_parameter(number: usize) -> SqlError {

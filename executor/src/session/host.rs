@@ -17,7 +17,11 @@ use sharddb_planner as planner;
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 
-use super::{CancelHandle, core::micros_now, settings::Settings};
+use super::{
+    CancelHandle, cluster_value,
+    core::micros_now,
+    settings::{Settings, parameter, show_value},
+};
 use crate::{
     Engine,
     catalog::Snapshot,
@@ -107,6 +111,10 @@ impl Host for SessionHost {
     }
 
     fn setting(&self, name: &str) -> Option<String> {
+        if let Some(parameter) = parameter(name).filter(|parameter| parameter.cluster) {
+            let settings = wait(self.engine.client().meta().cluster().settings()).ok()?;
+            return Some(show_value(parameter, &cluster_value(parameter, &settings)));
+        }
         self.settings.lock().show(name).ok().map(|(_, value)| value)
     }
 

@@ -1,5 +1,6 @@
 //! A client's session: settings, transaction state, prepared statements and cursors.
 
+mod alter_system;
 mod cancel;
 mod changing;
 mod control;
@@ -23,6 +24,7 @@ mod tag;
 mod temporary;
 mod transaction;
 
+pub(crate) use alter_system::cluster_value;
 pub use cancel::CancelHandle;
 pub use copy_streams::{CopyIn, CopyOut};
 pub(crate) use host::SessionHost;

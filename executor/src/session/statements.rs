@@ -3,20 +3,28 @@
 use std::sync::Arc;
 
 use planner::{BindContext, plan::Statement};
-use proto::{SqlError, SqlResult, SqlState};
+use proto::{SqlError, SqlResult, SqlState, meta::Setting};
 use schema::{Datum, Oid, SqlType, functions::EvalContext};
 use sharddb_planner as planner;
 use sharddb_proto as proto;
 use sharddb_schema as schema;
 
-use super::{Block, CommandTag, Outcome, RowStream, Session, control::level_name, settings::parameters};
+use super::{
+    Block, CommandTag, Outcome, RowStream, Session, cluster_value,
+    control::level_name,
+    settings::{parameter, parameters, show_value},
+};
 
 impl Session {
     /// SET, SHOW, RESET, DISCARD, DEALLOCATE and CLOSE; `None` for any other statement.
     pub(super) async fn run_setting(&mut self, statement: &Statement) -> SqlResult<Option<Outcome>> {
         let tag = match statement {
             Statement::Set { name, value, local } => self.set(name, value.as_deref(), *local)?,
-            Statement::Show(name) => return self.show(name).map(Some),
+            Statement::Show(name) => {
+                let of_cluster = self.settings_to_show(name).await?;
+                return self.show(name, &of_cluster).map(Some);
+            }
+            Statement::AlterSystem(change) => self.alter_system(change).await?,
             Statement::Reset(None) => {
                 self.host.settings.lock().reset_all();
                 self.settings_changed();
@@ -85,7 +93,7 @@ impl Session {
         }
     }
 
-    fn show(&self, name: &str) -> SqlResult<Outcome> {
+    fn show(&self, name: &str, of_cluster: &[Setting]) -> SqlResult<Outcome> {
         let text = |name: &str| planner::plan::Field {
             name: name.to_owned(),
             sql_type: SqlType::new(Oid::TEXT),
@@ -97,12 +105,21 @@ impl Session {
             let visible = parameters().iter().enumerate().filter(|(_, parameter)| !parameter.hidden);
             let rows: Vec<Vec<Datum>> = visible
                 .map(|(at, parameter)| {
-                    vec![Datum::text(parameter.name), Datum::text(settings.shown(at)), Datum::text("")]
+                    let value = match parameter.cluster {
+                        true => show_value(parameter, &cluster_value(parameter, of_cluster)),
+                        false => settings.shown(at),
+                    };
+                    vec![Datum::text(parameter.name), Datum::text(value), Datum::text("")]
                 })
                 .collect();
             return Ok(Outcome::Rows { fields, rows: RowStream::ready(rows, CommandTag::Named("SHOW")) });
         }
+        let cluster = parameter(name).filter(|parameter| parameter.cluster);
         let (name, value) = match (name, &self.txn) {
+            _ if cluster.is_some() => {
+                let shown = |parameter| show_value(parameter, &cluster_value(parameter, of_cluster));
+                (name.to_owned(), cluster.map_or_else(String::new, shown))
+            }
             ("transaction_isolation", Some(txn)) => (name.to_owned(), level_name(txn.mode.isolation).to_owned()),
             ("transaction_read_only", Some(txn)) => {
                 (name.to_owned(), if txn.mode.read_only { "on" } else { "off" }.to_owned())

@@ -27,6 +27,8 @@ fn kind(kind: &ParameterKind) -> (&'static str, Datum, Datum, Datum) {
 fn origin(row: &ParameterRow) -> &'static str {
     if row.value != row.reset {
         "session"
+    } else if row.parameter.cluster && row.value != row.parameter.default {
+        "configuration file"
     } else if row.value != row.parameter.default {
         "client"
     } else {

@@ -98,6 +98,8 @@ pub struct CreateTable {
     pub shard_by_hash: Option<bool>,
     /// WITH (shard_key = 'a, b').
     pub shard_key: Vec<String>,
+    /// WITH (replication_factor = …); 0 is the cluster's.
+    pub replication_factor: u32,
     /// What a commit does to a temporary table.
     pub on_commit: OnCommit,
 }
@@ -193,6 +195,8 @@ pub enum AlterTable {
     OwnerTo(String),
     /// SET SCHEMA.
     SetSchema(String),
+    /// SET (replication_factor = …); 0 is the cluster's, as after RESET.
+    ReplicationFactor(u32),
     /// ADD GENERATED, SET GENERATED, RESTART, DROP IDENTITY.
     Identity { name: String, change: IdentityChange },
 }

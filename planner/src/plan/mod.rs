@@ -16,5 +16,6 @@ pub use query::{
     Cte, Field, JoinKind, LockStrength, LockWait, Query, Relation, RowLock, SetOperator, SortKey, TableScan, fields_of,
 };
 pub use statement::{
-    CopyFormat, CopyFrom, CopyOptions, CopyTo, Explain, IsolationLevel, Statement, TransactionMode, WithChanges,
+    AlterSystem, CopyFormat, CopyFrom, CopyOptions, CopyTo, Explain, IsolationLevel, NodeAction, Statement,
+    TransactionMode, WithChanges,
 };

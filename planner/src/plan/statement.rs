@@ -67,6 +67,8 @@ pub enum Statement {
         /// SET LOCAL.
         local: bool,
     },
+    /// ALTER SYSTEM.
+    AlterSystem(AlterSystem),
     /// SHOW name; "all" for SHOW ALL.
     Show(String),
     /// RESET name; `None` is RESET ALL.
@@ -136,6 +138,38 @@ pub enum Statement {
         /// NOWAIT.
         nowait: bool,
     },
+}
+
+/// ALTER SYSTEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AlterSystem {
+    /// SET name = value; `None` is DEFAULT, and RESET.
+    Set {
+        /// Parameter name, lower case.
+        name: String,
+        /// Its new value as text.
+        value: Option<String>,
+    },
+    /// RESET ALL.
+    ResetAll,
+    /// DRAIN NODE, DECOMMISSION NODE, ACTIVATE NODE.
+    Node {
+        /// Which.
+        node: u64,
+        /// What becomes of it.
+        action: NodeAction,
+    },
+}
+
+/// What becomes of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeAction {
+    /// It keeps its replicas and leads none.
+    Drain,
+    /// Its replicas move elsewhere, and it never comes back.
+    Decommission,
+    /// It takes its full part again.
+    Activate,
 }
 
 /// Transaction characteristics; `None` keeps the session's default.

@@ -51,6 +51,7 @@ pub(crate) fn table(types: &[Oid], key: &[(u16, bool, bool)], sharding: Sharding
         constraints: Vec::new(),
         referenced_by: Vec::new(),
         sharding,
+        replication_factor: 0,
         statistics: None,
         comment: None,
     }

@@ -159,6 +159,7 @@ fn catalog() -> Catalog {
             ],
             referenced_by: Vec::new(),
             sharding: Sharding::Range { shards: 1 },
+            replication_factor: 0,
             statistics: None,
             comment: Some("rows".to_owned()),
         };

@@ -280,6 +280,7 @@ impl Fixture {
             constraints: if key.is_empty() { Vec::new() } else { vec![constraint] },
             referenced_by: Vec::new(),
             sharding,
+            replication_factor: 0,
             statistics: None,
             comment: None,
         };

@@ -11,5 +11,6 @@ mod time_zone;
 mod value;
 
 pub(crate) use effective::{Effective, isolation};
-pub(crate) use registry::{Context, Kind, Parameter, parameters};
-pub(crate) use store::{Mark, ParameterRow, Settings};
+pub(crate) use registry::{Context, Kind, Parameter, parameter, parameters};
+pub(crate) use store::{Mark, ParameterRow, Settings, unrecognized};
+pub(crate) use value::{normalize, show as show_value};

@@ -2,7 +2,7 @@
 //!
 //! Columns of `parameters.tsv`: name, type, unit, context, default, minimum, maximum, enum values, flag. The flag
 //! `fixed` marks parameters whose other values would change what statements mean: those are refused with 0A000
-//! instead of being ignored. `hidden` ones are left out of SHOW ALL.
+//! instead of being ignored. `hidden` ones are left out of SHOW ALL. `cluster` ones have one value for all nodes.
 
 use std::{collections::HashMap, sync::OnceLock};
 
@@ -69,6 +69,8 @@ pub(crate) struct Parameter {
     pub(crate) default: &'static str,
     pub(crate) fixed: bool,
     pub(crate) hidden: bool,
+    /// One value for the whole cluster, kept by the meta group.
+    pub(crate) cluster: bool,
 }
 
 impl Parameter {
@@ -121,12 +123,18 @@ fn parse_line(line: &'static str) -> Option<Parameter> {
         _ => Kind::String,
     };
     let context = Context::parse(context);
-    Some(Parameter { name, kind, unit, context, default, fixed: flag == "fixed", hidden: flag == "hidden" })
+    let (fixed, hidden, cluster) = (flag == "fixed", flag == "hidden", flag == "cluster");
+    Some(Parameter { name, kind, unit, context, default, fixed, hidden, cluster })
 }
 
 /// Every parameter, sorted by name.
 pub(crate) fn parameters() -> &'static [Parameter] {
     &registry().parameters
+}
+
+/// The parameter with this name, whatever its case.
+pub(crate) fn parameter(name: &str) -> Option<&'static Parameter> {
+    position(name).map(|at| &parameters()[at])
 }
 
 /// Position in [`parameters`] of the parameter with this name, whatever its case.

@@ -300,7 +300,8 @@ fn is_simple_identifier(text: &str) -> bool {
     text.chars().next().is_some_and(first) && text.chars().all(|c| first(c) || c.is_ascii_digit() || c == '$')
 }
 
-fn unrecognized(name: &str) -> SqlError {
+/// 42704 for a name that is no parameter's.
+pub(crate) fn unrecognized(name: &str) -> SqlError {
     SqlError::new(SqlState::UndefinedObject, format!("unrecognized configuration parameter \"{name}\""))
 }
 

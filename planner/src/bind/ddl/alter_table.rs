@@ -5,7 +5,10 @@ use sharddb_proto as proto;
 use sharddb_schema as schema;
 use sqlparser::ast::{self, AlterColumnOperation, AlterTableOperation as Op};
 
-use super::super::{Binder, fold, types};
+use super::{
+    super::{Binder, fold, types},
+    options::{REPLICATION_FACTOR, option_text, replication_factor, storage_parameter},
+};
 use crate::plan::{AlterTable, Ddl, RelationKind};
 
 impl Binder<'_> {
@@ -68,7 +71,11 @@ impl Binder<'_> {
             Op::SetOptionsParens { options } => {
                 for option in options {
                     match option {
-                        ast::SqlOption::KeyValue { key, .. } => super::options::storage_parameter(&fold(key))?,
+                        ast::SqlOption::KeyValue { key, value } if fold(key) == REPLICATION_FACTOR => {
+                            let factor = replication_factor(&option_text(value))?;
+                            actions.push(AlterTable::ReplicationFactor(factor));
+                        }
+                        ast::SqlOption::KeyValue { key, .. } => storage_parameter(&fold(key))?,
                         other => return Err(SqlError::unsupported(format!("ALTER TABLE SET ({other})"))),
                     }
                 }

@@ -32,6 +32,7 @@ impl Binder<'_> {
             shards: options.shards,
             shard_by_hash: options.shard_by_hash,
             shard_key: options.shard_key,
+            replication_factor: options.replication_factor,
             on_commit: self.on_commit(create.on_commit.as_ref(), &name, create.temporary)?,
         };
         if let Some(query) = &create.query {
@@ -73,6 +74,7 @@ impl Binder<'_> {
             shards: None,
             shard_by_hash: None,
             shard_key: Vec::new(),
+            replication_factor: 0,
             on_commit: OnCommit::PreserveRows,
         };
         Ok(Ddl::CreateTableAs { table: Box::new(table), query: Box::new(query), with_data: true })

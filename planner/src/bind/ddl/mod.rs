@@ -85,6 +85,13 @@ impl Binder<'_> {
                 new_name: new_name.clone(),
                 if_exists: *if_exists,
             },
+            Command::AlterTable { name, if_exists, action: AlterTableAction::ResetOptions(options) } => {
+                Ddl::AlterTable {
+                    table: existing(self, name)?,
+                    if_exists: *if_exists,
+                    actions: options::reset(options)?,
+                }
+            }
             Command::AlterTable { name, if_exists, action: AlterTableAction::SetSchema(schema) } => Ddl::AlterTable {
                 table: existing(self, name)?,
                 if_exists: *if_exists,

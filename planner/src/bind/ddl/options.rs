@@ -10,7 +10,10 @@ use sqlparser::{
 };
 
 use super::super::{Binder, fold, types};
-use crate::{parse::RawSequenceOptions, plan::SequenceOptions};
+use crate::{
+    parse::RawSequenceOptions,
+    plan::{AlterTable, SequenceOptions},
+};
 
 /// Most shards that a table may be created with.
 const MAX_SHARDS: u16 = 1024;
@@ -19,12 +22,18 @@ const MAX_SHARDS: u16 = 1024;
 /// as pgbench set them.
 const HEAP_PARAMETERS: [&str; 4] = ["fillfactor", "parallel_workers", "user_catalog_table", "deduplicate_items"];
 
+/// Number of replicas of a table's shards.
+pub(super) const REPLICATION_FACTOR: &str = "replication_factor";
+const REPLICATION_FACTORS: [u32; 4] = [1, 3, 5, 7];
+
 /// How a table is spread, as its WITH clause says.
 #[derive(Default)]
 pub(super) struct TableOptions {
     pub(super) shards: Option<u16>,
     pub(super) shard_by_hash: Option<bool>,
     pub(super) shard_key: Vec<String>,
+    /// 0 is the cluster's.
+    pub(super) replication_factor: u32,
 }
 
 /// Reads WITH (…) of CREATE TABLE.
@@ -55,10 +64,37 @@ pub(super) fn table_options(options: &CreateTableOptions) -> SqlResult<TableOpti
                 });
             }
             "shard_key" => result.shard_key = text.split(',').map(|name| name.trim().to_owned()).collect(),
+            REPLICATION_FACTOR => result.replication_factor = replication_factor(&text)?,
             _ => storage_parameter(&name)?,
         }
     }
     Ok(result)
+}
+
+/// Reads a table's replication factor. An even one survives no more failures than the number below it.
+pub(super) fn replication_factor(text: &str) -> SqlResult<u32> {
+    let Ok(factor) = text.parse::<u32>() else {
+        let message = format!("invalid value for integer option \"{REPLICATION_FACTOR}\": {text}");
+        return Err(SqlError::new(SqlState::InvalidParameterValue, message));
+    };
+    if !REPLICATION_FACTORS.contains(&factor) {
+        let message = format!("value {text} out of bounds for option \"{REPLICATION_FACTOR}\"");
+        return Err(SqlError::new(SqlState::InvalidParameterValue, message)
+            .with_detail("Valid values are \"1\", \"3\", \"5\" and \"7\"."));
+    }
+    Ok(factor)
+}
+
+/// Reads the names of ALTER TABLE … RESET.
+pub(super) fn reset(names: &[String]) -> SqlResult<Vec<AlterTable>> {
+    let mut actions = Vec::new();
+    for name in names {
+        match name.as_str() {
+            REPLICATION_FACTOR => actions.push(AlterTable::ReplicationFactor(0)),
+            _ => storage_parameter(name)?,
+        }
+    }
+    Ok(actions)
 }
 
 /// Accepts PostgreSQL's storage parameters and refuses all other names.

@@ -9,6 +9,8 @@ mod insert;
 mod roles;
 mod sequences;
 mod settings;
+mod storage;
+mod system;
 mod transaction;
 
 use proto::{SqlError, SqlResult};
@@ -102,7 +104,12 @@ pub(crate) enum Command {
 #[derive(Clone, Debug)]
 pub(crate) enum AlterTableAction {
     SetSchema(String),
-    Identity { column: String, change: RawIdentityChange },
+    /// RESET ( … ): names of storage parameters.
+    ResetOptions(Vec<String>),
+    Identity {
+        column: String,
+        change: RawIdentityChange,
+    },
 }
 
 /// Options of EXPLAIN.
@@ -190,6 +197,12 @@ fn define(cursor: &mut Cursor<'_>) -> SqlResult<Option<Command>> {
         return Ok(Some(command));
     }
     if let Some(command) = identity::read(cursor)? {
+        return Ok(Some(command));
+    }
+    if let Some(change) = system::read(cursor)? {
+        return Ok(Some(Command::Plain(Statement::AlterSystem(change))));
+    }
+    if let Some(command) = storage::read(cursor)? {
         return Ok(Some(command));
     }
     if cursor.looking_at(&["create", "unlogged"]) {

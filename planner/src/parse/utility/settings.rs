@@ -33,7 +33,7 @@ pub(super) fn read(word: &str, cursor: &mut Cursor<'_>) -> SqlResult<Statement> 
 }
 
 /// A parameter's name, with the spellings of several words that SQL gives some.
-fn parameter(cursor: &mut Cursor<'_>) -> SqlResult<String> {
+pub(super) fn parameter(cursor: &mut Cursor<'_>) -> SqlResult<String> {
     if cursor.take_all(&["time", "zone"]) {
         return Ok("timezone".to_owned());
     }
@@ -111,7 +111,7 @@ fn quote_list(values: &[String]) -> String {
 }
 
 /// A value: a name, a string or a number.
-fn value(cursor: &mut Cursor<'_>) -> SqlResult<String> {
+pub(super) fn value(cursor: &mut Cursor<'_>) -> SqlResult<String> {
     let sign = if cursor.take_token(&Token::Minus) { "-" } else { "" };
     match cursor.peek() {
         Some(Token::Number(digits, _)) => {
