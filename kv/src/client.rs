@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::Guard;
 use bytes::Bytes;
 use proto::{
-    CatalogVersion, Timestamp, TxnId,
+    CatalogVersion, Coordinator, Timestamp, TxnId,
     kv::{self, failure, request, response},
 };
 use sharddb_proto as proto;
@@ -28,6 +28,7 @@ pub(crate) struct Inner {
     pub(crate) meta: Arc<dyn MetaClient>,
     pub(crate) router: Router,
     pub(crate) snapshots: Snapshots,
+    pub(crate) coordinator: Coordinator,
     /// Commits being resolved in the background: a bound on how far resolving may fall behind.
     pub(crate) resolving: Arc<tokio::sync::Semaphore>,
 }
@@ -40,11 +41,17 @@ pub(crate) enum Routed<T> {
 }
 
 impl Client {
-    /// Reads the range map and makes a client.
-    pub async fn open(transport: Arc<dyn Transport>, meta: Arc<dyn MetaClient>) -> Result<Self> {
+    /// Reads the range map and makes a client whose transactions this coordinator owns.
+    pub async fn open(
+        transport: Arc<dyn Transport>,
+        meta: Arc<dyn MetaClient>,
+        coordinator: Coordinator,
+    ) -> Result<Self> {
         let router = Router::open(meta.as_ref()).await?;
         let resolving = Arc::new(tokio::sync::Semaphore::new(crate::commit::RESOLVING_MAX));
-        Ok(Self { inner: Arc::new(Inner { transport, meta, router, snapshots: Snapshots::default(), resolving }) })
+        Ok(Self {
+            inner: Arc::new(Inner { transport, meta, router, snapshots: Snapshots::default(), resolving, coordinator }),
+        })
     }
 
     /// Starts a transaction. Nothing is sent until it reads, locks or commits.

@@ -57,8 +57,8 @@ pub struct Txn {
 impl Txn {
     pub(crate) fn new(client: Client, options: TxnOptions) -> Self {
         Self {
+            id: client.inner.coordinator.txn(rand::random()),
             client,
-            id: TxnId(rand::random_range(1..=u64::MAX)),
             options,
             snapshot: None,
             buffer: WriteBuffer::default(),

@@ -12,7 +12,7 @@ mod sqlstate;
 mod timestamp;
 
 pub use error::{ErrorFields, SqlError, SqlResult};
-pub use ids::{CatalogVersion, Epoch, NodeId, ShardId, TxnId};
+pub use ids::{CatalogVersion, Coordinator, Epoch, NodeId, ShardId, TxnId};
 pub use keys::after_prefix;
 pub use sqlstate::SqlState;
 pub use timestamp::Timestamp;

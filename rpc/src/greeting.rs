@@ -155,6 +155,13 @@ impl Roster {
         refusals.push_front(reason.to_owned());
     }
 
+    /// The incarnation of a node that greeted last, and whether it is connected.
+    pub(crate) fn seen(&self, node: NodeId) -> Option<(u64, bool)> {
+        let nodes = self.nodes.lock();
+        let seen = nodes.get(&node.0)?;
+        Some((seen.incarnation, seen.connections.iter().any(|connection| !connection.is_cancelled())))
+    }
+
     /// Ends the connections of a node that is no member any more.
     pub(crate) fn expel(&self, node: NodeId) {
         if let Some(seen) = self.nodes.lock().get_mut(&node.0) {

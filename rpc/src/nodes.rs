@@ -129,6 +129,11 @@ impl Nodes {
         }
     }
 
+    /// The incarnation of a node that connected to this one last, and whether it still is.
+    pub fn heard_of(&self, node: NodeId) -> Option<(u64, bool)> {
+        self.process.roster.seen(node)
+    }
+
     /// Connects to a node if there is no connection, and waits for it.
     pub async fn reach(&self, node: NodeId) -> Result<(), CallError> {
         self.link(node)?.channel().await.map(drop)

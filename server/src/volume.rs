@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use fragment::FragmentTransport;
 use kv::Client;
 use meta::{GROUP, Meta, RemoteMeta};
-use proto::{kv as wire, meta::Node as NodeRecord};
+use proto::{Coordinator, NodeId, kv as wire, meta::Node as NodeRecord};
 use raft::{
     Blocking, RaftHost, Surroundings,
     log::{Files, GroupId, LogError, LogOptions, LogStatistics, RealFiles, SharedLog},
@@ -25,7 +25,7 @@ use tokio::{net::TcpListener, task::AbortHandle};
 
 use crate::{
     clock::{BootClock, SystemClock},
-    cluster::{ClusterMover, Hub, JoinError, MetaMember, NodeVitals, Peers},
+    cluster::{self, ClusterMover, Hub, JoinError, MetaMember, NodeVitals, NodeWaits, Peers},
     identity::{IdentityError, NodeIdentity},
     local::{ClientResolver, LocalFragments, LocalTransport, MetaOracle, NobodyElse},
 };
@@ -159,16 +159,20 @@ impl Volume {
         let mover = Arc::new(ClusterMover::new(Arc::clone(&raft), Arc::clone(&ways.requests)));
         let member = MetaMember::new(Arc::clone(&raft), engine, clock, meta.clone(), Arc::clone(&mover));
         hub.serve_node(node.clone(), member);
-        let client = open_client(&ways, &meta, peers.is_some()).await?;
+        let life = peers.as_ref().map_or(1, |peers| peers.identity.lock().incarnation);
+        let client = open_client(&ways, &meta, Coordinator::new(NodeId(id), life), peers.is_some()).await?;
         mover.set_client(client.clone());
         node.set_resolver(Arc::new(ClientResolver(client.clone())));
+        let releasing = peers.clone().map(|peers| tokio::spawn(cluster::release(node.clone(), peers)).abort_handle());
         let heard = Default::default();
         let vitals =
             NodeVitals { record, meta: meta.clone(), node: node.clone(), client: client.clone(), peers, heard };
         let tasks = vec![
             tokio::spawn(keep_house(Arc::clone(&raft), node.clone(), client.clone())).abort_handle(),
             meta.keep_heartbeat(Arc::new(vitals)).abort_handle(),
+            meta.keep_reporting_waits(Arc::new(NodeWaits(node.clone()))).abort_handle(),
         ];
+        let tasks = tasks.into_iter().chain(releasing).collect();
         let rpc = parking_lot::Mutex::new(rpc);
         Ok(Self { raft, meta, node, client, fragments: ways.fragments, rpc, tasks })
     }
@@ -310,9 +314,14 @@ fn ways(node: &Node, peers: Option<&Peers>) -> Ways {
 }
 
 /// Reads the range map; a node among others waits until enough of them are there.
-async fn open_client(ways: &Ways, meta: &RemoteMeta, patient: bool) -> Result<Client, StartError> {
+async fn open_client(
+    ways: &Ways,
+    meta: &RemoteMeta,
+    coordinator: Coordinator,
+    patient: bool,
+) -> Result<Client, StartError> {
     loop {
-        match Client::open(Arc::clone(&ways.requests), Arc::new(meta.clone())).await {
+        match Client::open(Arc::clone(&ways.requests), Arc::new(meta.clone()), coordinator).await {
             Ok(client) => return Ok(client),
             Err(error) if !patient => return Err(error.into()),
             Err(error) => tracing::info!(%error, "waiting for the rest of the cluster"),

@@ -29,5 +29,6 @@ mod replicas;
 mod serving;
 mod write;
 
+pub use locks::LongWait;
 pub use mvcc::{Direction, VersionCursor};
 pub use node::{Environment, Node, NodeStatistics, OpenError, Oracle, TxnResolver};

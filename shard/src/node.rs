@@ -12,7 +12,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use prost::Message;
 use proto::{
-    ShardId, Timestamp, TxnId,
+    Coordinator, ShardId, Timestamp, TxnId,
     kv::{self, command, request, response},
     meta::RangeDescriptor,
 };
@@ -25,7 +25,7 @@ use tokio::{sync::Notify, time::timeout};
 
 use crate::{
     housekeeping, local,
-    locks::LockTable,
+    locks::{LockTable, LongWait},
     replica::{Failure, Replica, Start},
 };
 
@@ -270,6 +270,22 @@ impl Node {
                 tracing::debug!(shard = %replica.shared.shard, ?failure, "could not collect garbage");
             }
         }
+    }
+
+    /// Waits for locks that have lasted for at least `age`.
+    pub fn waits(&self, age: Duration) -> Vec<LongWait> {
+        self.inner.locks.waits(age)
+    }
+
+    /// Ends a wait with 40P01 that is part of this cycle of waits over several nodes, if it lasts still.
+    pub fn end_wait(&self, id: u64, txn: TxnId, cycle: Vec<TxnId>) {
+        self.inner.locks.end_wait(id, txn, cycle);
+    }
+
+    /// Frees what transactions have locked whose coordinators are gone. What they prepared is decided by their records.
+    /// Answers how many there were.
+    pub fn release_locks_of(&self, is_gone: impl Fn(Coordinator) -> bool) -> usize {
+        self.inner.locks.release_of(is_gone)
     }
 
     /// Counts over all shards.

@@ -13,7 +13,7 @@ use storage::Span;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    locks::{Mode, Refusal, Wait},
+    locks::{BehindIntent, Mode, Refusal, Wait},
     mvcc,
     replica::{Failure, Replica, read_failure},
     serving::At,
@@ -66,6 +66,7 @@ impl Replica {
     /// An intent of another transaction is a lock too: it outlives its leader's memory.
     async fn wait_for_intent(&self, txn: TxnId, key: &Bytes, wait: Wait) -> Result<(), Failure> {
         let deadline = wait.timeout.map(|limit| Instant::now() + limit);
+        let mut behind: Option<(TxnId, BehindIntent<'_>)> = None;
         loop {
             let changed = self.shared.marks.changed();
             let Some(intent) = self.intent(key)?.filter(|intent| intent.txn != txn.0) else { return Ok(()) };
@@ -81,8 +82,20 @@ impl Replica {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(self.lock_failure(Refusal::Timeout, key));
             }
-            // Woken or not, the primary knows best.
-            let _woken = timeout(PENDING_RECHECK, changed).await;
+            let waiting = match behind.take().filter(|(before, _)| *before == owner) {
+                Some((_, waiting)) => waiting,
+                None => {
+                    let waiting = self.shared.locks.behind(txn, owner);
+                    waiting.map_err(|refusal| self.lock_failure(refusal, key))?
+                }
+            };
+            let (_, waiting) = behind.insert((owner, waiting));
+            tokio::select! {
+                biased;
+                refusal = waiting.doomed() => return Err(self.lock_failure(refusal, key)),
+                // Woken or not, the primary knows best.
+                _woken = timeout(PENDING_RECHECK, changed) => {}
+            }
         }
     }
 

@@ -98,6 +98,11 @@ async fn learn(meta: RemoteMeta, peers: Arc<Peers>) {
 }
 
 impl Peers {
+    /// The other nodes.
+    pub(crate) fn known(&self) -> Vec<u64> {
+        self.identity.lock().nodes.iter().map(|node| node.id).collect()
+    }
+
     /// Takes over who belongs to the cluster.
     pub(crate) fn learn(&self, records: Vec<NodeRecord>, meta_members: Vec<u64>) {
         let members = records.iter().filter(|record| record.state() != proto::meta::NodeState::Gone);

@@ -8,7 +8,7 @@ use std::sync::{
 use bytes::Bytes;
 use sharddb_kv::{BoxFuture, Client, Error, Transport, TxnOptions};
 use sharddb_proto::{
-    NodeId, Timestamp,
+    Coordinator, NodeId, Timestamp,
     kv::{self, failure, request, response, txn_status},
 };
 
@@ -109,7 +109,7 @@ async fn lossy(fixture: &Fixture, requests_lost: u32, answers_lost: u32) -> Clie
         answers_lost: answers_lost.into(),
     };
     let meta = Through(fixture.client().clone());
-    Client::open(Arc::new(transport), Arc::new(meta)).await.expect("the range map is read")
+    Client::open(Arc::new(transport), Arc::new(meta), Coordinator::default()).await.expect("the range map is read")
 }
 
 #[tokio::test(flavor = "multi_thread")]

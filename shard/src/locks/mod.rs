@@ -22,4 +22,5 @@ mod wait;
 
 pub(crate) use modes::Mode;
 pub(crate) use table::LockTable;
-pub(crate) use wait::{Refusal, Wait};
+pub use table::LongWait;
+pub(crate) use wait::{BehindIntent, Refusal, Wait};

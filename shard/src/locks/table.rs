@@ -1,15 +1,18 @@
 //! Granting, queueing and releasing.
 
-use std::collections::{HashSet, VecDeque};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
 
 use ahash::AHashMap;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use proto::TxnId;
+use proto::{Coordinator, TxnId};
 use sharddb_proto as proto;
 use sharddb_storage::Span;
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::modes::Mode;
 
@@ -28,6 +31,8 @@ struct State {
     held: AHashMap<TxnId, Vec<Bytes>>,
     /// The key each waiting transaction waits for. A transaction runs one statement and so waits for one key.
     waiting: AHashMap<TxnId, Bytes>,
+    /// Transactions that wait for the end of another one.
+    behind_intents: AHashMap<TxnId, IntentWait>,
     next_ticket: u64,
 }
 
@@ -41,7 +46,34 @@ struct Waiter {
     ticket: u64,
     txn: TxnId,
     mode: Mode,
-    granted: oneshot::Sender<()>,
+    since: Instant,
+    verdict: oneshot::Sender<Verdict>,
+}
+
+/// How a wait ends, unless this node ceases to lead.
+pub(super) enum Verdict {
+    Granted,
+    /// It was part of this cycle of waits over several nodes.
+    Deadlock(Vec<TxnId>),
+}
+
+/// A transaction that waits until another one ends, whose intent stands where it wants to write.
+struct IntentWait {
+    owner: TxnId,
+    ticket: u64,
+    since: Instant,
+    verdict: oneshot::Sender<Verdict>,
+}
+
+/// A wait that has lasted for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LongWait {
+    /// Distinguishes the waits of a node.
+    pub id: u64,
+    /// Who waits.
+    pub waiter: TxnId,
+    /// For whom.
+    pub holders: Vec<TxnId>,
 }
 
 /// Answer to a request.
@@ -50,7 +82,7 @@ pub(super) enum Answer {
     /// Wait until the receiver is told; `ticket` withdraws the request.
     Wait {
         ticket: u64,
-        granted: oneshot::Receiver<()>,
+        verdict: oneshot::Receiver<Verdict>,
     },
     /// The request would close this cycle of waits.
     Deadlock(Vec<TxnId>),
@@ -83,6 +115,62 @@ impl LockTable {
         entry.is_some_and(|entry| entry.holders.iter().any(|(holder, _)| *holder == txn))
     }
 
+    /// Notes that a transaction waits until `owner` ends. The wait counts for cycles until it is withdrawn.
+    pub(super) fn wait_behind(&self, txn: TxnId, owner: TxnId) -> Answer {
+        let mut state = self.state.lock();
+        state.next_ticket += 1;
+        let ticket = state.next_ticket;
+        let (verdict, receiver) = oneshot::channel();
+        state.behind_intents.insert(txn, IntentWait { owner, ticket, since: Instant::now(), verdict });
+        match state.find_cycle(txn) {
+            Some(cycle) => {
+                state.behind_intents.remove(&txn);
+                Answer::Deadlock(cycle)
+            }
+            None => Answer::Wait { ticket, verdict: receiver },
+        }
+    }
+
+    /// Takes back a wait behind an intent.
+    pub(super) fn withdraw_behind(&self, txn: TxnId, ticket: u64) {
+        let mut state = self.state.lock();
+        if state.behind_intents.get(&txn).is_some_and(|wait| wait.ticket == ticket) {
+            state.behind_intents.remove(&txn);
+        }
+    }
+
+    /// Waits that have lasted for at least `age`, for the search for deadlocks over several nodes.
+    pub(crate) fn waits(&self, age: Duration) -> Vec<LongWait> {
+        let state = self.state.lock();
+        let old = |since: Instant| since.elapsed() >= age;
+        let queued = state.waiting.iter().filter_map(|(txn, key)| {
+            let waiter = state.keys.get(key)?.queue.iter().find(|waiter| waiter.txn == *txn)?;
+            old(waiter.since).then(|| LongWait { id: waiter.ticket, waiter: *txn, holders: state.blockers(*txn) })
+        });
+        let behind = state.behind_intents.iter().filter(|(_, wait)| old(wait.since));
+        let behind = behind.map(|(txn, wait)| LongWait { id: wait.ticket, waiter: *txn, holders: vec![wait.owner] });
+        queued.chain(behind).collect()
+    }
+
+    /// Ends a wait that closes a cycle of waits over several nodes, if it lasts still.
+    pub(crate) fn end_wait(&self, id: u64, txn: TxnId, cycle: Vec<TxnId>) {
+        let mut state = self.state.lock();
+        if state.behind_intents.get(&txn).is_some_and(|wait| wait.ticket == id) {
+            if let Some(wait) = state.behind_intents.remove(&txn) {
+                let _gone = wait.verdict.send(Verdict::Deadlock(cycle));
+            }
+            return;
+        }
+        let Some(key) = state.waiting.get(&txn).cloned() else { return };
+        let Some(entry) = state.keys.get_mut(&key) else { return };
+        let Some(position) = entry.queue.iter().position(|waiter| waiter.ticket == id) else { return };
+        if let Some(waiter) = entry.queue.remove(position) {
+            let _gone = waiter.verdict.send(Verdict::Deadlock(cycle));
+        }
+        state.waiting.remove(&txn);
+        state.grant_next(&key);
+    }
+
     /// Releases some of a transaction's locks.
     pub(crate) fn release(&self, txn: TxnId, keys: &[Bytes]) {
         let mut state = self.state.lock();
@@ -112,6 +200,16 @@ impl LockTable {
         for key in doomed {
             state.forget(&key);
         }
+    }
+
+    /// Releases the locks of transactions whose coordinators are gone. Answers how many there were.
+    pub(crate) fn release_of(&self, is_gone: impl Fn(Coordinator) -> bool) -> usize {
+        let doomed: Vec<TxnId> = {
+            let state = self.state.lock();
+            state.held.keys().copied().filter(|txn| is_gone(txn.coordinator())).collect()
+        };
+        doomed.iter().for_each(|txn| self.release_all(*txn));
+        doomed.len()
     }
 
     /// Whether another transaction keeps everybody from the rows of a key's table.
@@ -166,9 +264,9 @@ impl State {
     fn queue(&mut self, txn: TxnId, key: &Bytes, mode: Mode, upgrade: bool) -> Answer {
         self.next_ticket += 1;
         let ticket = self.next_ticket;
-        let (granted, receiver) = oneshot::channel();
+        let (verdict, receiver) = oneshot::channel();
         let entry = self.keys.get_mut(key).expect("a requested key has an entry");
-        let waiter = Waiter { ticket, txn, mode, granted };
+        let waiter = Waiter { ticket, txn, mode, since: Instant::now(), verdict };
         if upgrade {
             entry.queue.push_front(waiter);
         } else {
@@ -181,11 +279,15 @@ impl State {
             entry.queue.retain(|waiter| waiter.ticket != ticket);
             return Answer::Deadlock(cycle);
         }
-        Answer::Wait { ticket, granted: receiver }
+        Answer::Wait { ticket, verdict: receiver }
     }
 
-    /// The transactions a waiting one waits for: conflicting holders, and conflicting requests ahead of it.
+    /// The transactions a waiting one waits for: the owner of an intent, conflicting holders, and conflicting requests ahead
+    /// of it.
     fn blockers(&self, txn: TxnId) -> Vec<TxnId> {
+        if let Some(wait) = self.behind_intents.get(&txn) {
+            return vec![wait.owner];
+        }
         let Some(entry) = self.waiting.get(&txn).and_then(|key| self.keys.get(key)) else { return Vec::new() };
         let Some(position) = entry.queue.iter().position(|waiter| waiter.txn == txn) else { return Vec::new() };
         let mode = entry.queue[position].mode;
@@ -256,7 +358,7 @@ impl State {
             self.waiting.remove(&txn);
             self.hold(txn, key, mode);
             // The waiter may have gone away meanwhile; its transaction releases the lock at its end.
-            let _gone = waiter.granted.send(());
+            let _gone = waiter.verdict.send(Verdict::Granted);
         }
     }
 }

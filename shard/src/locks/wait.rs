@@ -5,11 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use proto::{TxnId, kv::WaitPolicy};
 use sharddb_proto as proto;
-use tokio::time::timeout;
+use tokio::{
+    sync::oneshot::{self, error::RecvError},
+    time::timeout,
+};
 
 use super::{
     modes::Mode,
-    table::{Answer, LockTable, TABLE_PREFIX},
+    table::{Answer, LockTable, TABLE_PREFIX, Verdict},
 };
 
 /// How long a request may wait.
@@ -51,22 +54,62 @@ impl LockTable {
     /// transaction.
     pub(crate) async fn lock(&self, txn: TxnId, key: &Bytes, mode: Mode, wait: Wait) -> Result<(), Refusal> {
         let may_wait = wait.policy == WaitPolicy::Block;
-        let (ticket, granted) = match self.request(txn, key, mode, may_wait) {
+        let (ticket, verdict) = match self.request(txn, key, mode, may_wait) {
             Answer::Granted => return Ok(()),
             Answer::Busy => return Err(Refusal::Busy),
             Answer::Deadlock(cycle) => return Err(Refusal::Deadlock(cycle)),
-            Answer::Wait { ticket, granted } => (ticket, granted),
+            Answer::Wait { ticket, verdict } => (ticket, verdict),
         };
         let mut withdrawal = Withdrawal { table: self, txn, key, ticket, armed: true };
         let outcome = match wait.timeout {
-            None => granted.await.map_err(|_| Refusal::Lost),
-            Some(limit) => match timeout(limit, granted).await {
-                Ok(answer) => answer.map_err(|_| Refusal::Lost),
-                Err(_) => Err(Refusal::Timeout),
-            },
+            None => judge(verdict.await),
+            Some(limit) => timeout(limit, verdict).await.map_or(Err(Refusal::Timeout), judge),
         };
         withdrawal.armed = outcome.is_err();
         outcome
+    }
+}
+
+fn judge(verdict: Result<Verdict, RecvError>) -> Result<(), Refusal> {
+    match verdict {
+        Ok(Verdict::Granted) => Ok(()),
+        Ok(Verdict::Deadlock(cycle)) => Err(Refusal::Deadlock(cycle)),
+        Err(_) => Err(Refusal::Lost),
+    }
+}
+
+/// A wait behind an intent: counts for cycles of waits for as long as it lives.
+pub(crate) struct BehindIntent<'a> {
+    table: &'a LockTable,
+    txn: TxnId,
+    ticket: u64,
+    verdict: oneshot::Receiver<Verdict>,
+}
+
+impl LockTable {
+    /// Begins to wait until `owner` ends; refused if that closes a cycle of waits.
+    pub(crate) fn behind(&self, txn: TxnId, owner: TxnId) -> Result<BehindIntent<'_>, Refusal> {
+        match self.wait_behind(txn, owner) {
+            Answer::Wait { ticket, verdict } => Ok(BehindIntent { table: self, txn, ticket, verdict }),
+            Answer::Deadlock(cycle) => Err(Refusal::Deadlock(cycle)),
+            Answer::Granted | Answer::Busy => Err(Refusal::Lost),
+        }
+    }
+}
+
+impl BehindIntent<'_> {
+    /// Completes if the wait is ended because it closes a cycle over several nodes.
+    pub(crate) async fn doomed(&mut self) -> Refusal {
+        match (&mut self.verdict).await {
+            Ok(Verdict::Deadlock(cycle)) => Refusal::Deadlock(cycle),
+            Ok(Verdict::Granted) | Err(_) => Refusal::Lost,
+        }
+    }
+}
+
+impl Drop for BehindIntent<'_> {
+    fn drop(&mut self) {
+        self.table.withdraw_behind(self.txn, self.ticket);
     }
 }
 
