@@ -14,7 +14,7 @@ use super::Peers;
 const INTERVAL: Duration = Duration::from_millis(500);
 /// How long a coordinator may be cut off before its locks go. It may still commit: commits check versions where they miss
 /// a lock.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Frees the locks of coordinators that are gone, for as long as the task runs.
 pub(crate) async fn release(node: Node, peers: Arc<Peers>) {
