@@ -183,6 +183,12 @@ impl Group {
         compaction::compact(&self.replica).await.map_err(|error| self.halted(error))
     }
 
+    /// Whether the log still begins with the group's first entry, so that a member without anything would be given entries
+    /// instead of a snapshot.
+    pub fn has_beginning(&self) -> bool {
+        self.raft().metrics().borrow_watched().purged.is_none()
+    }
+
     /// The error of a call that found the group stopped.
     pub(crate) fn halted(&self, error: impl std::fmt::Display) -> Error {
         self.failure().map_or_else(|| stopped(error), Error::Log)

@@ -121,6 +121,9 @@ impl Replica {
     pub(crate) async fn change_members(&self, change: kv::ChangeMembers) -> Result<response::Body, Failure> {
         self.serving_term()?;
         let members = self.group.members();
+        if !change.learners.is_empty() {
+            self.drop_beginning().await?;
+        }
         for node in change.learners {
             if !members.learners.contains(&node) && !members.voters.contains(&node) {
                 self.group.add_learner(node).await.map_err(|error| self.refused(&error))?;
@@ -136,6 +139,20 @@ impl Replica {
             }
         }
         Ok(done())
+    }
+
+    /// Makes sure that empty replicas are brought up by a snapshot. One that is made knows the present range only and would
+    /// pass over the entries of former epochs.
+    async fn drop_beginning(&self) -> Result<(), Failure> {
+        if !self.group.has_beginning() {
+            return Ok(());
+        }
+        self.group.compact().await.map_err(|error| self.refused(&error))?;
+        if self.group.has_beginning() {
+            let message = format!("shard {}: its log could not be shortened yet", self.shared.shard.0);
+            return Err(Failure::Refused(kv::Refused { sqlstate: "55006".to_owned(), message }));
+        }
+        Ok(())
     }
 
     /// Hands the leadership to another voter.
