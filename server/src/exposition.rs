@@ -39,6 +39,9 @@ impl Exposition {
         self.number("raft_log_syncs", "Syncs of the Raft log", Kind::Counter, log.syncs);
         let node = volume.node().statistics();
         self.number("shards", "Shards of this node", Kind::Gauge, node.shards as u64);
+        self.number("leaders", "Shards that this node leads", Kind::Gauge, node.served as u64);
+        let leads_meta = u64::from(volume.leads_meta());
+        self.number("meta_leader", "1 where the meta group's leader is", Kind::Gauge, leads_meta);
         self.number("locked_keys", "Keys with a row lock", Kind::Gauge, node.locked_keys as u64);
         self.number("lock_waiters", "Lock requests waiting", Kind::Gauge, node.lock_waiters as u64);
         self.number("intents", "Provisional writes that are not resolved", Kind::Gauge, node.intents);

@@ -192,6 +192,11 @@ impl Volume {
         &self.meta
     }
 
+    /// Whether this node leads the meta group.
+    pub fn leads_meta(&self) -> bool {
+        self.raft.group(meta::GROUP).is_some_and(|group| group.has_lease())
+    }
+
     /// The shards.
     pub fn node(&self) -> &Node {
         &self.node
