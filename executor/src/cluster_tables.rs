@@ -49,6 +49,8 @@ fn node(report: &NodeReport, answer: &Nodes) -> Option<Vec<Datum>> {
         id if answer.meta_members.contains(&id) => Datum::text("member"),
         _ => Datum::Null,
     };
+    // What a living node says of itself is newer than what is known of shards.
+    let own = report.statistics.filter(|_| report.live);
     let disk = report.statistics.filter(|statistics| statistics.disk_total > 0);
     Some(vec![
         number(node.id),
@@ -60,7 +62,7 @@ fn node(report: &NodeReport, answer: &Nodes) -> Option<Vec<Datum>> {
         Datum::Bool(report.live),
         number(report.silent_ms),
         number(report.voters),
-        number(report.leads),
+        number(own.map_or(report.leads, |own| own.leaders)),
         meta,
         disk.map_or(Datum::Null, |disk| number(disk.disk_free)),
         disk.map_or(Datum::Null, |disk| number(disk.disk_total)),

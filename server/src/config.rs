@@ -15,6 +15,9 @@ pub struct Flags {
     /// TOML file with settings under the names of these flags (sql-addr = "127.0.0.1:5433")
     #[arg(long, env = "SHARDDB_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// End when this process does, which is the parent
+    #[arg(long, hide = true, value_name = "PID")]
+    pub ends_with: Option<u32>,
     #[command(flatten)]
     settings: Settings,
 }

@@ -12,7 +12,9 @@
 mod cert;
 mod clock;
 mod cluster;
+mod command;
 mod config;
+mod demo;
 mod directory;
 mod exposition;
 mod http;
@@ -24,9 +26,11 @@ mod volume;
 
 pub use cert::Cert;
 pub use cluster::JoinError;
+pub use command::{ClusterCommand, CommandError, NodeCommand};
 pub use config::{Config, ConfigError, Flags};
+pub use demo::{Demo, DemoError};
 pub use directory::{DataDirectory, DirectoryError};
 pub use identity::IdentityError;
 pub use instance::{Instance, InstanceError};
-pub use system::raise_file_limit;
+pub use system::{end_with, raise_file_limit};
 pub use volume::{StartError, Volume, VolumeOptions};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use sharddb_server::{Cert, Config, Flags, Instance};
+use sharddb_server::{Cert, ClusterCommand, Config, Demo, Flags, Instance, NodeCommand};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
@@ -42,6 +42,14 @@ enum Command {
     /// Makes certificates for the connections between nodes
     #[command(subcommand)]
     Cert(Cert),
+    /// Shows nodes and changes what they do
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// Shows how the cluster is
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Runs a cluster with sample data on this machine until Ctrl-C
+    Demo(Demo),
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -50,6 +58,12 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Start(flags) => start(*flags),
         Command::Cert(cert) => make(&cert),
+        Command::Node(node) => ask(async move { Ok(node.run().await?) }),
+        Command::Cluster(cluster) => ask(async move { Ok(cluster.run().await?) }),
+        Command::Demo(demo) => ask(async move {
+            let mut signals = Signals::new()?;
+            Ok(demo.run(signals.next()).await?)
+        }),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,6 +73,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs a command on this thread.
+fn ask(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(work);
+    // What still reads the output of a process that has ended holds nobody up.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Makes certificates and names the files.
@@ -72,6 +95,9 @@ fn make(cert: &Cert) -> Result<(), Failure> {
 
 /// Runs the server on worker threads, and on this thread what must work even if they are all busy: signals.
 fn start(flags: Flags) -> Result<(), Failure> {
+    if let Some(parent) = flags.ends_with {
+        sharddb_server::end_with(parent)?;
+    }
     let config = Config::read(flags)?;
     start_logging(&config.log)?;
     sharddb_server::raise_file_limit();

@@ -16,6 +16,24 @@ pub fn raise_file_limit() {
     }
 }
 
+/// Lets the system end this process when its parent ends, however that happens.
+#[cfg(target_os = "linux")]
+pub fn end_with(parent: u32) -> std::io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    // It may have ended before the system was asked.
+    let present = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
+    if present.and_then(|pid| u32::try_from(pid).ok()) != Some(parent) {
+        return Err(std::io::Error::other(format!("process {parent} is not the parent")));
+    }
+    Ok(())
+}
+
+/// Lets the system end this process when its parent ends: not on this system.
+#[cfg(not(target_os = "linux"))]
+pub fn end_with(_parent: u32) -> std::io::Result<()> {
+    Ok(())
+}
+
 /// Free and total bytes of the disk that a directory lies on; zeros if that cannot be told.
 pub(crate) fn disk(directory: &Path) -> (u64, u64) {
     rustix::fs::statvfs(directory).map_or((0, 0), |disk| (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize))
