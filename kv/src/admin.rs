@@ -62,8 +62,7 @@ impl Client {
     /// What a node says of one of its shards.
     pub async fn describe_shard(&self, node: NodeId, shard: ShardId) -> Result<kv::ShardDescription> {
         let header = kv::Header { shard: shard.0, ..kv::Header::default() };
-        let body = Some(request::Body::Describe(kv::Describe {}));
-        match self.inner.transport.call(node, kv::Request { header: Some(header), body }).await.body {
+        match self.exchange(node, header, request::Body::Describe(kv::Describe {})).await {
             Some(response::Body::Description(description)) => Ok(description),
             Some(response::Body::Failure(kv::Failure { kind: Some(kind) })) => Err(Error::from_failure(kind)),
             _ => Err(crate::client::unexpected("Describe")),

@@ -1,11 +1,11 @@
 //! The client: shared by every session of a process.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::Guard;
 use bytes::Bytes;
 use proto::{
-    CatalogVersion, Coordinator, Timestamp, TxnId,
+    CatalogVersion, Coordinator, NodeId, Timestamp, TxnId,
     kv::{self, failure, request, response},
 };
 use sharddb_proto as proto;
@@ -16,6 +16,9 @@ use crate::{
     router::Router,
     snapshots::Snapshots,
 };
+
+/// How long a change of the catalog waits for other nodes to hear of it.
+const ANNOUNCE_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// The transactional client of one process. Cheap to clone.
 #[derive(Clone)]
@@ -144,12 +147,41 @@ impl Client {
         }
     }
 
+    /// Sends a request to a node. News of the catalog travel with it, and with the answer: who acts after a change of the
+    /// catalog, by whatever order of locks, has heard of it.
+    pub(crate) async fn exchange(
+        &self,
+        node: NodeId,
+        mut header: kv::Header,
+        body: request::Body,
+    ) -> Option<response::Body> {
+        header.catalog_version = self.catalog_version().0;
+        let answer = self.inner.transport.call(node, kv::Request { header: Some(header), body: Some(body) }).await;
+        if answer.catalog_version != 0 {
+            self.inner.meta.note_catalog_version(CatalogVersion(answer.catalog_version));
+        }
+        answer.body
+    }
+
+    /// Tells every node that can be reached of the newest catalog version, so that statements that begin later anywhere see
+    /// the change. One that cannot be reached hears of it with its next sign of life.
+    pub async fn announce_catalog(&self) {
+        let telling = self.inner.transport.others().into_iter().map(|node| {
+            let telling = self.exchange(node, kv::Header::default(), request::Body::Hear(kv::Done {}));
+            tokio::time::timeout(ANNOUNCE_TIME_MAX, telling)
+        });
+        for told in futures::future::join_all(telling).await {
+            if told.is_err() {
+                tracing::debug!("a node did not hear of a change of the catalog in time");
+            }
+        }
+    }
+
     /// Sends one request and answers what comes, a failure or not.
     pub(crate) async fn call(&self, route: &Route, txn: TxnId, body: request::Body) -> Result<response::Body> {
-        let header = kv::Header { shard: route.shard.0, epoch: route.epoch.0, txn: txn.0, guards: Vec::new() };
-        let request = kv::Request { header: Some(header), body: Some(body) };
-        let answer = self.inner.transport.call(route.node, request).await;
-        answer.body.ok_or_else(|| Error::Internal("an empty answer".to_owned()))
+        let header = kv::Header { shard: route.shard.0, epoch: route.epoch.0, txn: txn.0, ..kv::Header::default() };
+        let answer = self.exchange(route.node, header, body).await;
+        answer.ok_or_else(|| Error::Internal("an empty answer".to_owned()))
     }
 }
 

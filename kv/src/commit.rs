@@ -36,6 +36,8 @@ use crate::{
 pub(crate) const RESOLVING_MAX: usize = 4096;
 /// Timestamps tried for a commit that readers keep passing by.
 const DECIDE_ATTEMPTS_MAX: u32 = 64;
+/// Bytes of a key that name its table.
+const TABLE_PREFIX: usize = 4;
 /// Keys that a Resolve names one by one; above this it names the spans around them.
 const RESOLVE_KEYS_MAX: usize = 1024;
 
@@ -77,7 +79,7 @@ impl Txn {
 
     /// The one route that holds every write and every span to validate, if there is one.
     fn single_route(&self) -> Option<Route> {
-        if self.flushed.is_some() {
+        if self.flushed.is_some() || !self.shut_tables.is_empty() {
             return None;
         }
         let map = self.client.ranges();
@@ -140,6 +142,7 @@ impl Txn {
             validate: if self.options.isolation == Isolation::Serializable { spans } else { Vec::new() },
             snapshot: self.registered_snapshot().unwrap_or(Timestamp::ZERO),
             fences: std::mem::take(&mut self.fences),
+            shut_tables: std::mem::take(&mut self.shut_tables),
             flushed,
             lock_nodes: std::mem::take(&mut self.lock_nodes),
         };
@@ -160,6 +163,11 @@ impl Txn {
     }
 }
 
+/// The key prefix of the table that a span belongs to.
+fn table_of(span: &kv::Span) -> Bytes {
+    span.start.slice(..span.start.len().min(TABLE_PREFIX))
+}
+
 /// Keys locked but not written.
 fn locked_only(locks: &AHashMap<Bytes, u64>, writes: &BTreeMap<Bytes, Value>) -> Vec<kv::LockedKey> {
     let unwritten = locks.iter().filter(|(key, _)| !writes.contains_key(*key));
@@ -176,6 +184,7 @@ struct TwoPhase {
     validate: Vec<kv::Span>,
     snapshot: Timestamp,
     fences: Vec<kv::Fence>,
+    shut_tables: Vec<kv::Span>,
     flushed: Option<Flushed>,
     lock_nodes: Vec<NodeId>,
 }
@@ -278,23 +287,27 @@ impl TwoPhase {
         self.client.send(route, self.id, request::Body::Prepare(prepare)).await
     }
 
+    /// Checks what was read, and that tables that others are kept from still are: a new leader knows of no lock.
     async fn validate(&self, commit_ts: Timestamp) -> Result<()> {
-        let mut left = self.validate.clone();
+        let shut = self.shut_tables.iter().map(|span| (span.clone(), true));
+        let mut left: Vec<(kv::Span, bool)> =
+            self.validate.iter().map(|span| (span.clone(), false)).chain(shut).collect();
         let mut attempts = Attempts::default();
         while !left.is_empty() {
-            let mut by_shard: Vec<(Route, Vec<kv::Span>)> = Vec::new();
-            for (route, part) in left.drain(..).flat_map(|span| self.client.ranges().routes(&span)) {
-                match by_shard.iter_mut().find(|(known, _)| *known == route) {
-                    Some((_, parts)) => parts.push(part),
-                    None => by_shard.push((route, vec![part])),
+            let mut by_shard: Vec<(Route, Vec<(kv::Span, bool)>)> = Vec::new();
+            for (span, is_table) in left.drain(..) {
+                for (route, part) in self.client.ranges().routes(&span) {
+                    match by_shard.iter_mut().find(|(known, _)| *known == route) {
+                        Some((_, parts)) => parts.push((part, is_table)),
+                        None => by_shard.push((route, vec![(part, is_table)])),
+                    }
                 }
             }
             let mut stale = None;
-            for (route, spans) in by_shard {
-                let (snapshot_ts, commit_ts) = (self.snapshot.0, commit_ts.0);
-                let body = request::Body::Validate(kv::Validate { spans: spans.clone(), snapshot_ts, commit_ts });
+            for (route, parts) in by_shard {
+                let body = request::Body::Validate(self.validation(&parts, commit_ts));
                 if let Routed::Stale(reason) = self.client.send(&route, self.id, body).await? {
-                    left.extend(spans);
+                    left.extend(parts);
                     stale = Some(reason);
                 }
             }
@@ -303,6 +316,17 @@ impl TwoPhase {
             }
         }
         Ok(())
+    }
+
+    fn validation(&self, parts: &[(kv::Span, bool)], commit_ts: Timestamp) -> kv::Validate {
+        let spans = parts.iter().filter(|(_, is_table)| !is_table).map(|(span, _)| span.clone());
+        let tables = parts.iter().filter(|(_, is_table)| *is_table).map(|(span, _)| table_of(span));
+        kv::Validate {
+            spans: spans.collect(),
+            snapshot_ts: self.snapshot.0,
+            commit_ts: commit_ts.0,
+            shut_tables: tables.collect(),
+        }
     }
 
     /// Spans around everything this transaction may have left as intents: one for each shard, and the flushed ones.
@@ -396,8 +420,7 @@ async fn resolve_at(
 async fn release_locks(client: &Client, id: TxnId, nodes: Vec<NodeId>) {
     for node in nodes {
         let header = kv::Header { txn: id.0, ..kv::Header::default() };
-        let body = Some(request::Body::ReleaseLocks(kv::ReleaseLocks { keys: Vec::new() }));
-        client.inner.transport.call(node, kv::Request { header: Some(header), body }).await;
+        client.exchange(node, header, request::Body::ReleaseLocks(kv::ReleaseLocks { keys: Vec::new() })).await;
     }
 }
 

@@ -92,8 +92,8 @@ impl Txn {
     async fn unlock_flushed(&self, keys: Vec<Bytes>) {
         for node in &self.lock_nodes {
             let header = kv::Header { txn: self.id.0, ..kv::Header::default() };
-            let body = Some(request::Body::ReleaseLocks(kv::ReleaseLocks { keys: keys.clone() }));
-            self.client.inner.transport.call(*node, kv::Request { header: Some(header), body }).await;
+            let release = kv::ReleaseLocks { keys: keys.clone() };
+            self.client.exchange(*node, header, request::Body::ReleaseLocks(release)).await;
         }
     }
 

@@ -92,6 +92,9 @@ impl Txn {
         wait: WaitPolicy,
         timeout_ms: u32,
     ) -> Result<()> {
+        if exclusive {
+            self.shut_tables.push(span.clone());
+        }
         let mut rest = Some(span);
         let mut attempts = Attempts::default();
         while let Some(span) = rest.take() {

@@ -16,6 +16,9 @@ pub trait MetaClient: Send + Sync {
     /// The newest catalog version this process has heard of with a timestamp.
     fn catalog_version(&self) -> CatalogVersion;
 
+    /// Takes note of a catalog version that somebody else has heard of.
+    fn note_catalog_version(&self, version: CatalogVersion);
+
     /// Raises the catalog version before a DDL commit and answers the new one.
     fn bump_catalog(&self) -> BoxFuture<'_, Result<CatalogVersion>>;
 

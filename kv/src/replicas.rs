@@ -111,8 +111,7 @@ impl Client {
 
     async fn to_node(&self, node: NodeId, shard: ShardId, body: request::Body) -> Result<()> {
         let header = kv::Header { shard: shard.0, ..kv::Header::default() };
-        let request = kv::Request { header: Some(header), body: Some(body) };
-        let answer = self.inner.transport.call(node, request).await.body.ok_or_else(|| unexpected("a placement"))?;
+        let answer = self.exchange(node, header, body).await.ok_or_else(|| unexpected("a placement"))?;
         failure_of(&answer).map_or(Ok(()), |kind| Err(Error::from_failure(kind)))
     }
 

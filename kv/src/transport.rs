@@ -17,6 +17,11 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// answer came by `Failure::ambiguous`.
 /// Dropping the future gives up waiting; lock waits end at the shard, commits that were proposed go on.
 pub trait Transport: Send + Sync {
+    /// Every other node that is known.
+    fn others(&self) -> Vec<NodeId> {
+        Vec::new()
+    }
+
     /// Sends one request to `node`.
     fn call<'a>(&'a self, node: NodeId, request: Request) -> BoxFuture<'a, Response>;
 }

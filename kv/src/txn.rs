@@ -50,6 +50,8 @@ pub struct Txn {
     pub(crate) read_spans: Vec<kv::Span>,
     pub(crate) flushed: Option<Flushed>,
     pub(crate) fences: Vec<kv::Fence>,
+    /// Spans of tables that others are kept from.
+    pub(crate) shut_tables: Vec<kv::Span>,
     /// Set by commit and rollback.
     pub(crate) finished: bool,
 }
@@ -67,6 +69,7 @@ impl Txn {
             read_spans: Vec::new(),
             flushed: None,
             fences: Vec::new(),
+            shut_tables: Vec::new(),
             finished: false,
         }
     }

@@ -244,5 +244,5 @@ pub(crate) fn answer(id: u64, body: Body) -> (Envelope, usize) {
 }
 
 pub(crate) fn failed(kind: failure::Kind) -> kv::Response {
-    kv::Response { body: Some(response::Body::Failure(kv::Failure { kind: Some(kind) })) }
+    kv::Response { body: Some(response::Body::Failure(kv::Failure { kind: Some(kind) })), ..kv::Response::default() }
 }

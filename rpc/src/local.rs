@@ -26,6 +26,10 @@ impl NearAndFar {
 }
 
 impl Transport for NearAndFar {
+    fn others(&self) -> Vec<NodeId> {
+        self.far.known()
+    }
+
     fn call<'a>(&'a self, node: NodeId, request: kv::Request) -> BoxFuture<'a, kv::Response> {
         if node == self.far.own() { self.near.call(node, request) } else { self.far.call(node, request) }
     }

@@ -119,6 +119,11 @@ impl Nodes {
         self.book.peers.load().contains_key(&node.0)
     }
 
+    /// Every other node of the cluster, as far as is known here.
+    pub fn known(&self) -> Vec<NodeId> {
+        self.book.peers.load().keys().copied().map(NodeId).collect()
+    }
+
     /// What is known of the connection to a node.
     pub fn state(&self, node: NodeId) -> PeerState {
         match self.book.peers.load().get(&node.0).map(|peer| peer.health()) {

@@ -313,7 +313,7 @@ impl Node {
             Ok(body) => body,
             Err(kind) => response::Body::Failure(kv::Failure { kind: Some(kind) }),
         };
-        kv::Response { body: Some(body) }
+        kv::Response { body: Some(body), catalog_version: 0 }
     }
 
     async fn dispatch(&self, request: kv::Request) -> Result<response::Body, Failure> {
@@ -326,6 +326,7 @@ impl Node {
         match &body {
             request::Body::CreateReplica(create) => return self.create_replica(create.clone()).await,
             request::Body::DeleteReplica(_) => return self.delete_replica(header.shard).await,
+            request::Body::Hear(_) => return Ok(done()),
             _ => {}
         }
         let replica = self.replica(header.shard).ok_or(Failure::UnknownShard(kv::Done {}))?;
@@ -350,9 +351,10 @@ impl Node {
             request::Body::Describe(_) => Ok(response::Body::Description(replica.describe())),
             request::Body::ChangeMembers(change) => replica.change_members(change).await,
             request::Body::TransferLeader(transfer) => replica.transfer(&transfer).await,
-            request::Body::ReleaseLocks(_) | request::Body::CreateReplica(_) | request::Body::DeleteReplica(_) => {
-                Ok(done())
-            }
+            request::Body::ReleaseLocks(_)
+            | request::Body::CreateReplica(_)
+            | request::Body::DeleteReplica(_)
+            | request::Body::Hear(_) => Ok(done()),
         }
     }
 

@@ -305,6 +305,13 @@ impl Replica {
         for span in &validate.spans {
             self.check_span(header, span)?;
         }
+        let txn = TxnId(header.txn);
+        if let Some(table) = validate.shut_tables.iter().find(|table| !self.shared.locks.protects(txn, table)) {
+            return Err(conflict(table, "write"));
+        }
+        if validate.spans.is_empty() {
+            return self.check_still(at);
+        }
         self.shared.marks.raise_read_ts(Timestamp(validate.commit_ts));
         self.check_spans(TxnId(header.txn), &validate.spans, Timestamp(validate.snapshot_ts)).await?;
         self.check_still(at)

@@ -159,8 +159,12 @@ impl Transaction {
             let version = engine.client().meta().bump_catalog().await?;
             self.kv.put(catalog::version_key(), catalog::encode_version(version.0));
         }
+        let changed = self.changes.is_some();
         self.kv.commit().await?;
         engine.count_commit();
+        if changed {
+            engine.client().announce_catalog().await;
+        }
         Ok(())
     }
 

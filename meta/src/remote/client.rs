@@ -23,6 +23,10 @@ impl MetaClient for RemoteMeta {
         self.newest_catalog_version()
     }
 
+    fn note_catalog_version(&self, version: CatalogVersion) {
+        self.note_catalog(version);
+    }
+
     fn bump_catalog(&self) -> BoxFuture<'_, kv::Result<CatalogVersion>> {
         Box::pin(self.bump())
     }

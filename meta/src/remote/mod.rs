@@ -129,6 +129,13 @@ impl RemoteMeta {
         self.local_timestamp(Timestamp::ZERO).unwrap_or_else(|| self.latest_seen())
     }
 
+    /// Takes note of a catalog version that another process has heard of.
+    pub fn note_catalog(&self, version: CatalogVersion) {
+        if version > CatalogVersion(self.inner.catalog_version.load(Ordering::Relaxed)) {
+            self.inner.catalog_version.fetch_max(version.0, Ordering::SeqCst);
+        }
+    }
+
     /// The newest catalog version this process has heard of.
     pub fn newest_catalog_version(&self) -> CatalogVersion {
         let local = self.inner.local.load().as_ref().map_or(0, |meta| meta.catalog_version().0);

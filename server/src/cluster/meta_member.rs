@@ -69,10 +69,10 @@ impl MetaMember {
 }
 
 fn done() -> kv::Response {
-    kv::Response { body: Some(response::Body::Done(kv::Done {})) }
+    kv::Response { body: Some(response::Body::Done(kv::Done {})), ..kv::Response::default() }
 }
 
 fn failed(error: &meta::Error) -> kv::Response {
     let kind = Some(failure::Kind::Internal(error.to_string()));
-    kv::Response { body: Some(response::Body::Failure(kv::Failure { kind })) }
+    kv::Response { body: Some(response::Body::Failure(kv::Failure { kind })), ..kv::Response::default() }
 }

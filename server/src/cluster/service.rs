@@ -6,7 +6,7 @@ use fragment::{FragmentError, FragmentStream};
 use futures::{StreamExt, future::BoxFuture, stream};
 use meta::RemoteMeta;
 use proto::{
-    NodeId,
+    CatalogVersion, NodeId,
     kv::{self, failure, request, response},
     meta as wire,
     raft::{FetchSnapshot, Message, SnapshotChunk},
@@ -56,7 +56,7 @@ impl Hub {
 }
 
 fn failed(kind: failure::Kind) -> kv::Response {
-    kv::Response { body: Some(response::Body::Failure(kv::Failure { kind: Some(kind) })) }
+    kv::Response { body: Some(response::Body::Failure(kv::Failure { kind: Some(kind) })), ..kv::Response::default() }
 }
 
 fn starting() -> failure::Kind {
@@ -70,16 +70,26 @@ impl rpc::Service for Hub {
             let (Some(node), Some(member)) = (layers.node.get(), layers.member.get()) else {
                 return failed(starting());
             };
-            let shard = request.header.as_ref().map_or(0, |header| header.shard);
-            match &request.body {
+            let (shard, version) =
+                request.header.as_ref().map_or((0, 0), |header| (header.shard, header.catalog_version));
+            let news = layers.meta.get();
+            if let Some(meta) = news {
+                meta.note_catalog(CatalogVersion(version));
+            }
+            let answer = match &request.body {
                 Some(request::Body::CreateReplica(_)) if shard == meta::placement::META => member.begin().await,
                 Some(request::Body::DeleteReplica(_)) if shard == meta::placement::META => member.end().await,
                 _ => node.execute(request).await,
-            }
+            };
+            let catalog_version = news.map_or(0, |meta| meta.newest_catalog_version().0);
+            kv::Response { catalog_version, ..answer }
         })
     }
 
     fn fragment(&self, _from: NodeId, request: kv::Fragment) -> FragmentStream {
+        if let (Some(meta), Some(header)) = (self.layers.meta.get(), &request.header) {
+            meta.note_catalog(CatalogVersion(header.catalog_version));
+        }
         match self.layers.node.get() {
             Some(node) => node.fragment(request),
             None => stream::once(async { Err(FragmentError::Refused(starting())) }).boxed(),

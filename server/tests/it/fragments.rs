@@ -101,7 +101,7 @@ impl Fixture {
         let range = self.volume.node().ranges().remove(0);
         let plan: Arc<dyn ExecutionPlan> = Arc::new(ScanLeaf::new(Arc::new(spec)));
         let fragment = kv::Fragment {
-            header: Some(kv::Header { shard: range.shard, epoch: range.epoch, txn: 0, guards: Vec::new() }),
+            header: Some(kv::Header { shard: range.shard, epoch: range.epoch, ..kv::Header::default() }),
             read_ts,
             plan: encode_fragment(&plan, &context()).expect("a fragment"),
             overlay,
@@ -156,7 +156,7 @@ async fn malformed_fragments_are_errors() {
     let range = fixture.volume.node().ranges().remove(0);
     for plan in [&b""[..], b"\xff\xff", b"\x12\x03abc"] {
         let fragment = kv::Fragment {
-            header: Some(kv::Header { shard: range.shard, epoch: range.epoch, txn: 0, guards: Vec::new() }),
+            header: Some(kv::Header { shard: range.shard, epoch: range.epoch, ..kv::Header::default() }),
             plan: Bytes::from_static(plan),
             ..kv::Fragment::default()
         };

@@ -82,7 +82,7 @@ struct Lossy {
 
 fn ambiguous() -> kv::Response {
     let kind = Some(failure::Kind::Ambiguous("the line is dead".to_owned()));
-    kv::Response { body: Some(response::Body::Failure(kv::Failure { kind })) }
+    kv::Response { body: Some(response::Body::Failure(kv::Failure { kind })), ..kv::Response::default() }
 }
 
 fn take(count: &AtomicU32) -> bool {

@@ -19,6 +19,10 @@ impl MetaClient for Through {
         self.0.meta().catalog_version()
     }
 
+    fn note_catalog_version(&self, version: CatalogVersion) {
+        self.0.meta().note_catalog_version(version);
+    }
+
     fn bump_catalog(&self) -> BoxFuture<'_, Result<CatalogVersion>> {
         self.0.meta().bump_catalog()
     }

@@ -249,14 +249,17 @@ impl StateMachine for Machine {
     fn apply(&self, commands: &[Committed], position: Bytes) -> Result<Vec<Bytes>, Fatal> {
         let retired = self.shared.retired.read();
         if *retired {
-            let gone = kv::Response { body: Some(failed(failure::Kind::UnknownShard(kv::Done {}))) };
+            let gone = kv::Response {
+                body: Some(failed(failure::Kind::UnknownShard(kv::Done {}))),
+                ..kv::Response::default()
+            };
             return Ok(vec![gone.encode_to_vec().into(); commands.len()]);
         }
         let mut run = Run::new(&self.shared, position.clone());
         let mut outcomes = Vec::with_capacity(commands.len());
         for committed in commands {
             let body = run.apply(&committed.command)?;
-            outcomes.push(kv::Response { body: Some(body) }.encode_to_vec().into());
+            outcomes.push(kv::Response { body: Some(body), ..kv::Response::default() }.encode_to_vec().into());
         }
         run.batch().put(Cf::Local, local::position(self.shared.shard), position);
         run.settle()?;

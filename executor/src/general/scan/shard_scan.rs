@@ -206,6 +206,7 @@ impl PartitionReader {
                 epoch: route.epoch.0,
                 txn: statement.view.txn.0,
                 guards: Vec::new(),
+                catalog_version: statement.general.client.catalog_version().0,
             }),
             read_ts: statement.view.read_ts,
             plan: encode_fragment(&plan, &statement.eval)?,
