@@ -47,7 +47,7 @@ pub enum ClusterError {
     #[error(transparent)]
     System(#[from] io::Error),
     /// A node does not serve.
-    #[error("node {node} does not {what} within {} s; its log ends: {log}", within.as_secs())]
+    #[error("node {node} does not {what} within {:.1} s; its log ends: {log}", within.as_secs_f64())]
     Late {
         /// Which.
         node: usize,
@@ -196,6 +196,9 @@ impl Cluster {
                 && session::within(client.query_one("SELECT count(*) FROM pg_class", &[])).await.is_ok()
             {
                 return Ok(());
+            }
+            if !self.alive(node) {
+                return Err(self.late(node, "stay alive", begun.elapsed()));
             }
             tokio::time::sleep(LOOK).await;
         }

@@ -11,6 +11,9 @@ use crate::{
 /// How long after the end of a fault an interruption still belongs to it.
 const AFTERMATH: Micros = 10_000_000;
 
+/// Violations of one kind that are told in full.
+const TOLD_MAX: usize = 12;
+
 /// What the operations were like, whatever they were.
 #[derive(Clone, Copy, Debug)]
 pub struct Trace {
@@ -133,8 +136,16 @@ impl fmt::Display for Report {
         for note in &self.notes {
             writeln!(f, "note: {note}")?;
         }
+        let mut told: BTreeMap<&str, usize> = BTreeMap::new();
         for violation in &self.violations {
-            writeln!(f, "VIOLATION {violation}")?;
+            let told = told.entry(violation.kind).or_default();
+            *told += 1;
+            if *told <= TOLD_MAX {
+                writeln!(f, "VIOLATION {violation}")?;
+            }
+        }
+        for (kind, count) in told {
+            writeln!(f, "{count} times: {kind}")?;
         }
         writeln!(f, "{} violations", self.violations.len())
     }

@@ -12,7 +12,7 @@ use crate::{
 pub fn check(history: &[Operation<Action>], books: &[Books]) -> Vec<Violation> {
     let mut violations: Vec<Violation> = history.iter().filter_map(snapshot).collect();
     for (node, books) in books.iter().enumerate() {
-        violations.extend(balances(node, books));
+        violations.extend(balances(node, books, history));
         violations.extend(history.iter().filter_map(|operation| transfer(node, books, operation)));
         if books.transfers != wanted(&books.transfers, history) {
             violations.push(Violation::new("phantom transfer", format!("node {node} shows transfers nobody made")));
@@ -58,18 +58,37 @@ fn wanted(recorded: &BTreeMap<i64, Transfer>, history: &[Operation<Action>]) -> 
 }
 
 /// Each balance is what the recorded transfers make of it: every transfer has all of its effects or none.
-fn balances(node: usize, books: &Books) -> Vec<Violation> {
+fn balances(node: usize, books: &Books, history: &[Operation<Action>]) -> Vec<Violation> {
     let mut computed: BTreeMap<i32, i64> = (1..=ACCOUNTS).map(|account| (account, BALANCE)).collect();
     for transfer in books.transfers.values() {
         *computed.entry(transfer.source).or_default() -= transfer.amount;
         *computed.entry(transfer.target).or_default() += transfer.amount;
     }
     let wrong = |(account, wanted): (&i32, &i64)| {
-        let found = books.balances.get(account);
-        let detail = || format!("node {node}, account {account} holds {found:?}, its transfers make {wanted}");
-        (found != Some(wanted)).then(|| Violation::new("torn transfer", detail()))
+        let found = books.balances.get(account).copied();
+        let detail = || {
+            let suspects = suspects(*account, found.unwrap_or(0) - wanted, books, history);
+            format!("node {node}, account {account} holds {found:?}, its transfers make {wanted}; perhaps {suspects}")
+        };
+        (found != Some(*wanted)).then(|| Violation::new("torn transfer", detail()))
     };
     computed.iter().filter_map(wrong).collect()
+}
+
+/// Transfers of an account whose effect there, or its absence, would explain a difference.
+fn suspects(account: i32, difference: i64, books: &Books, history: &[Operation<Action>]) -> String {
+    let suspect = |operation: &Operation<Action>| {
+        let Action::Transfer(transfer) = operation.action else { return None };
+        let effect = if transfer.target == account { transfer.amount } else { -transfer.amount };
+        let recorded = books.transfers.contains_key(&transfer.id);
+        let concerned = transfer.source == account || transfer.target == account;
+        let explains = concerned && effect == if recorded { -difference } else { difference };
+        let told = operation.outcome != Outcome::Ok || recorded;
+        let Operation { client, start, end, outcome, .. } = *operation;
+        let text = || format!("[{transfer:?} recorded {recorded} {outcome:?} client {client} {start}..{end} µs]");
+        (explains && told).then(text)
+    };
+    history.iter().filter_map(suspect).collect()
 }
 
 #[cfg(test)]
