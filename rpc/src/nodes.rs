@@ -277,6 +277,7 @@ pub async fn join(
     let opening = opening.unwrap_or_else(|_| Err(format!("{address}: no connection within {:?}", timing.connect)));
     let (channel, mut driver) = opening.map_err(CallError::Unreachable)?;
     let asking = tokio::time::timeout(timing.join, dial::ask_to_join(&channel, &mut driver, request)).await;
-    let answer = asking.unwrap_or_else(|_| Err(format!("{address}: no answer within {:?}", timing.join)));
-    answer.map_err(CallError::Ambiguous)
+    let answer = asking.unwrap_or_else(|_| Err(format!("no answer within {:?}", timing.join)));
+    let foreign = |reason| format!("{address}: who listens there does not answer as a node does ({reason})");
+    answer.map_err(|reason| CallError::Ambiguous(foreign(reason)))
 }

@@ -84,6 +84,10 @@ pub(crate) async fn connect(address: &str) -> Result<Client, CommandError> {
 /// Connects; answers where to as well, without the password.
 async fn open(address: &str) -> Result<(Client, String), CommandError> {
     let is_url = address.contains("://");
+    let has_port = address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if !is_url && !has_port {
+        return Err(CommandError::Address(address.to_owned()));
+    }
     let url = if is_url { address.to_owned() } else { format!("postgresql://postgres@{address}/postgres") };
     let Ok(mut config) = url.parse::<tokio_postgres::Config>() else {
         return Err(CommandError::Address(if is_url { "the URL" } else { address }.to_owned()));

@@ -1,5 +1,6 @@
 //! The server: transactions over real shards without SQL, and the `sharddb` process as its users meet it.
 
+mod cluster;
 mod fragments;
 mod http;
 mod money;
