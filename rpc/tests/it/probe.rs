@@ -71,7 +71,7 @@ impl Drop for Count {
 
 /// A request for one key.
 pub(crate) fn get(key: impl Into<Bytes>) -> kv::Request {
-    let header = kv::Header { shard: 7, epoch: 1, txn: 0, guards: Vec::new() };
+    let header = kv::Header { shard: 7, epoch: 1, txn: 0, ..kv::Header::default() };
     let body = request::Body::Get(kv::Get { keys: vec![key.into()], read_ts: 9 });
     kv::Request { header: Some(header), body: Some(body) }
 }
@@ -87,7 +87,10 @@ pub(crate) fn value(answer: kv::Response) -> Result<Bytes, failure::Kind> {
 
 fn found(value: Bytes) -> kv::Response {
     let version = kv::Version { present: true, value, commit_ts: 1 };
-    kv::Response { body: Some(response::Body::Get(kv::GetResult { versions: vec![version] })) }
+    kv::Response {
+        body: Some(response::Body::Get(kv::GetResult { versions: vec![version] })),
+        ..kv::Response::default()
+    }
 }
 
 /// The value that a node keeps under every key that means nothing special.
