@@ -136,7 +136,18 @@ impl Client {
     /// Sends one request to a route's shard. Failures that another route may mend are `Stale`: the request may have been
     /// carried out all the same, which does no harm to any but a one-phase commit ([`Commit.retried`](kv::Commit)).
     pub(crate) async fn send(&self, route: &Route, txn: TxnId, body: request::Body) -> Result<Routed<response::Body>> {
-        let answer = self.call(route, txn, body).await?;
+        self.send_guarded(route, txn, Vec::new(), body).await
+    }
+
+    /// The same, refused where a table has been changed by a catalog newer than its guard.
+    pub(crate) async fn send_guarded(
+        &self,
+        route: &Route,
+        txn: TxnId,
+        guards: Vec<kv::Guard>,
+        body: request::Body,
+    ) -> Result<Routed<response::Body>> {
+        let answer = self.call_guarded(route, txn, guards, body).await?;
         let Some(kind) = failure_of(&answer) else { return Ok(Routed::Done(answer)) };
         match Stale::of(route, &kind) {
             Some(stale) => {
@@ -177,9 +188,17 @@ impl Client {
         }
     }
 
-    /// Sends one request and answers what comes, a failure or not.
-    pub(crate) async fn call(&self, route: &Route, txn: TxnId, body: request::Body) -> Result<response::Body> {
-        let header = kv::Header { shard: route.shard.0, epoch: route.epoch.0, txn: txn.0, ..kv::Header::default() };
+    /// Sends one request and answers what comes, a failure or not. It is refused where a table has been changed by a
+    /// catalog newer than its guard.
+    pub(crate) async fn call_guarded(
+        &self,
+        route: &Route,
+        txn: TxnId,
+        guards: Vec<kv::Guard>,
+        body: request::Body,
+    ) -> Result<response::Body> {
+        let header =
+            kv::Header { shard: route.shard.0, epoch: route.epoch.0, txn: txn.0, guards, ..kv::Header::default() };
         let answer = self.exchange(route.node, header, body).await;
         answer.ok_or_else(|| Error::Internal("an empty answer".to_owned()))
     }

@@ -105,7 +105,7 @@ impl Txn {
             fences: self.fences.clone(),
             retried: false,
         };
-        match OnePhase::new(&self.client, self.id, commit).run(route).await {
+        match OnePhase::new(&self.client, self.id, self.guards.clone(), commit).run(route).await {
             Ok(Some((timestamp, node))) => {
                 let elsewhere = self.lock_nodes.iter().copied().filter(|other| *other != node).collect();
                 release_locks(&self.client, self.id, elsewhere).await;
@@ -142,6 +142,7 @@ impl Txn {
             validate: if self.options.isolation == Isolation::Serializable { spans } else { Vec::new() },
             snapshot: self.registered_snapshot().unwrap_or(Timestamp::ZERO),
             fences: std::mem::take(&mut self.fences),
+            guards: std::mem::take(&mut self.guards),
             shut_tables: std::mem::take(&mut self.shut_tables),
             flushed,
             lock_nodes: std::mem::take(&mut self.lock_nodes),
@@ -184,6 +185,7 @@ struct TwoPhase {
     validate: Vec<kv::Span>,
     snapshot: Timestamp,
     fences: Vec<kv::Fence>,
+    guards: Vec<kv::Guard>,
     shut_tables: Vec<kv::Span>,
     flushed: Option<Flushed>,
     lock_nodes: Vec<NodeId>,
@@ -207,6 +209,7 @@ impl TwoPhase {
 
     async fn decide(&self) -> Result<Timestamp> {
         let prepared = self.prepare().await?;
+        self.fence_shut_tables().await?;
         for _ in 0..DECIDE_ATTEMPTS_MAX {
             let commit_ts = prepared.max(self.client.timestamp().await?);
             self.validate(commit_ts).await?;
@@ -268,6 +271,28 @@ impl TwoPhase {
         Ok(highest)
     }
 
+    /// Brings the fences to shards of the tables where nothing is written.
+    async fn fence_shut_tables(&self) -> Result<()> {
+        let mut left = self.shut_tables.clone();
+        let mut attempts = Attempts::default();
+        while !left.is_empty() {
+            let parts: Vec<(Route, kv::Span)> =
+                left.drain(..).flat_map(|span| self.client.ranges().routes(&span)).collect();
+            let fencing = parts.iter().map(|(route, _)| self.prepare_shard(route, &[], 0, 0));
+            let mut stale = None;
+            for (answer, (_, part)) in join_all(fencing).await.into_iter().zip(&parts) {
+                if let Routed::Stale(reason) = answer? {
+                    left.push(part.clone());
+                    stale = Some(reason);
+                }
+            }
+            if let Some(reason) = stale {
+                self.client.reroute(&mut attempts, reason).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn prepare_shard(
         &self,
         route: &Route,
@@ -281,10 +306,10 @@ impl TwoPhase {
             primary: self.primary.clone(),
             expires_ms,
             fences: self.fences.clone(),
-            is_primary: route.contains(&self.primary),
+            is_primary: !positions.is_empty() && route.contains(&self.primary),
             begun_ms,
         };
-        self.client.send(route, self.id, request::Body::Prepare(prepare)).await
+        self.client.send_guarded(route, self.id, self.guards.clone(), request::Body::Prepare(prepare)).await
     }
 
     /// Checks what was read, and that tables that others are kept from still are: a new leader knows of no lock.

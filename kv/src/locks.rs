@@ -63,7 +63,10 @@ impl Txn {
                 }
             }
             match stale {
-                None => return Ok(rows.into_iter().map(Option::unwrap_or_default).collect()),
+                None => {
+                    keys.iter().for_each(|key| self.guard(key));
+                    return Ok(rows.into_iter().map(Option::unwrap_or_default).collect());
+                }
                 Some(reason) => self.client.reroute(&mut attempts, reason).await?,
             }
         }
@@ -105,6 +108,7 @@ impl Txn {
                 request::Body::LockTable(kv::LockTable { span: Some(part.clone()), wait, timeout_ms, exclusive });
             match self.client.send(&route, self.id, body).await? {
                 Routed::Done(_) => {
+                    self.guard(&part.start);
                     let done = part.end.is_empty() || (!span.end.is_empty() && part.end >= span.end);
                     rest = (!done).then(|| kv::Span { start: part.end, end: span.end });
                 }

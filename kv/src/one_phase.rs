@@ -21,6 +21,7 @@ use crate::{
 pub(crate) struct OnePhase<'a> {
     client: &'a Client,
     txn: TxnId,
+    guards: Vec<kv::Guard>,
     commit: kv::Commit,
 }
 
@@ -34,8 +35,8 @@ enum Attempt {
 }
 
 impl<'a> OnePhase<'a> {
-    pub(crate) fn new(client: &'a Client, txn: TxnId, commit: kv::Commit) -> Self {
-        Self { client, txn, commit }
+    pub(crate) fn new(client: &'a Client, txn: TxnId, guards: Vec<kv::Guard>, commit: kv::Commit) -> Self {
+        Self { client, txn, guards, commit }
     }
 
     /// Commits; answers when and at which node. `None` if the range was cut and nothing happened.
@@ -67,7 +68,8 @@ impl<'a> OnePhase<'a> {
     }
 
     async fn attempt(&self, route: &Route) -> Result<Attempt> {
-        let answer = self.client.call(route, self.txn, request::Body::Commit(self.commit.clone())).await?;
+        let body = request::Body::Commit(self.commit.clone());
+        let answer = self.client.call_guarded(route, self.txn, self.guards.clone(), body).await?;
         let kind = match answer {
             response::Body::Commit(done) => return Ok(Attempt::Committed(Timestamp(done.commit_ts))),
             answer => failure_of(&answer).ok_or_else(|| unexpected("Commit"))?,

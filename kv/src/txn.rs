@@ -2,7 +2,7 @@
 
 use ahash::AHashMap;
 use bytes::Bytes;
-use proto::{NodeId, Timestamp, TxnId, kv};
+use proto::{CatalogVersion, NodeId, Timestamp, TxnId, kv};
 use sharddb_proto as proto;
 
 use crate::{Client, Error, Result, Savepoint, SnapshotPin, buffer::WriteBuffer, intents::Flushed};
@@ -50,6 +50,8 @@ pub struct Txn {
     pub(crate) read_spans: Vec<kv::Span>,
     pub(crate) flushed: Option<Flushed>,
     pub(crate) fences: Vec<kv::Fence>,
+    /// Catalog versions known when tables were first locked.
+    pub(crate) guards: Vec<kv::Guard>,
     /// Spans of tables that others are kept from.
     pub(crate) shut_tables: Vec<kv::Span>,
     /// Set by commit and rollback.
@@ -69,6 +71,7 @@ impl Txn {
             read_spans: Vec::new(),
             flushed: None,
             fences: Vec::new(),
+            guards: Vec::new(),
             shut_tables: Vec::new(),
             finished: false,
         }
@@ -158,9 +161,22 @@ impl Txn {
         self.delete(key);
     }
 
-    /// Asks that requests planned against an older layout of the table be refused once this commits.
-    pub fn fence(&mut self, table: u32, version: u64) {
-        self.fences.push(kv::Fence { table, version });
+    /// Asks that writers that heard of no catalog as new as this be refused at the tables that this transaction keeps
+    /// others from: their lock may have been lost with its leader, and the table looks otherwise now.
+    pub fn fence_shut_tables(&mut self, version: CatalogVersion) {
+        let tables = self.shut_tables.iter().filter_map(|span| table_id(&span.start));
+        self.fences = tables.map(|table| kv::Fence { table, version: version.0 }).collect();
+        // Its own fences are no news to it.
+        let fences = &self.fences;
+        self.guards.retain(|guard| fences.iter().all(|fence| fence.table != guard.table));
+    }
+
+    /// Notes which catalog was known when the first lock at a table was granted.
+    pub(crate) fn guard(&mut self, key: &[u8]) {
+        let Some(table) = table_id(key) else { return };
+        if self.guards.iter().all(|guard| guard.table != table) {
+            self.guards.push(kv::Guard { table, version: self.client.catalog_version().0 });
+        }
     }
 
     /// Opens a savepoint.
@@ -215,6 +231,11 @@ impl Txn {
             self.client.inner.snapshots.release(snapshot);
         }
     }
+}
+
+/// The storage id that a key begins with.
+fn table_id(key: &[u8]) -> Option<u32> {
+    key.first_chunk::<4>().map(|table| u32::from_be_bytes(*table))
 }
 
 impl Drop for Txn {

@@ -158,6 +158,7 @@ impl Transaction {
         if self.changes.is_some() {
             let version = engine.client().meta().bump_catalog().await?;
             self.kv.put(catalog::version_key(), catalog::encode_version(version.0));
+            self.kv.fence_shut_tables(version);
         }
         let changed = self.changes.is_some();
         self.kv.commit().await?;
