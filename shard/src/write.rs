@@ -151,8 +151,8 @@ impl Replica {
         }
         let floor = self.fresh().max(Timestamp(commit.min_commit_ts));
         let commit_ts = self.shared.marks.enter(txn, commit.writes.iter().map(|write| &write.key), floor);
-        let marked = Marked { replica: self, txn, writes: &commit.writes, armed: true };
-        self.check_writes(txn, &commit.writes, &commit.locked).await?;
+        let mut marked = Marked { replica: self, txn, writes: &commit.writes, relocked: Vec::new(), armed: true };
+        self.check_writes(txn, &commit.writes, &commit.locked, &mut marked.relocked).await?;
         self.check_spans(txn, &commit.read_spans, Timestamp(commit.snapshot_ts)).await?;
         let command = kv::CommitCommand {
             txn: txn.0,
@@ -190,8 +190,8 @@ impl Replica {
         let at = self.check(header, prepare.writes.iter().map(|write| &write.key))?;
         let txn = TxnId(header.txn);
         let prepare_ts = self.shared.marks.enter(txn, prepare.writes.iter().map(|write| &write.key), self.fresh());
-        let marked = Marked { replica: self, txn, writes: &prepare.writes, armed: true };
-        self.check_writes(txn, &prepare.writes, &prepare.locked).await?;
+        let mut marked = Marked { replica: self, txn, writes: &prepare.writes, relocked: Vec::new(), armed: true };
+        self.check_writes(txn, &prepare.writes, &prepare.locked, &mut marked.relocked).await?;
         let command = kv::IntentCommand {
             txn: txn.0,
             primary: prepare.primary,
@@ -229,12 +229,19 @@ impl Replica {
     }
 
     /// Every write must still be protected by its lock; a lock that a new leader does not know is made up for by the
-    /// version the writer saw when it was granted.
-    async fn check_writes(&self, txn: TxnId, writes: &[kv::Write], locked: &[kv::LockedKey]) -> Result<(), Failure> {
-        let writes = writes.iter().map(|write| (&write.key, write.locked_version));
-        let locked = locked.iter().map(|locked| (&locked.key, locked.locked_version));
-        for (key, version) in writes.chain(locked) {
-            if self.shared.locks.protects(txn, key) {
+    /// version the writer saw when it was granted. Nobody else may hold it by now, or get it before the writes can be read:
+    /// it is taken again, into `relocked`.
+    async fn check_writes(
+        &self,
+        txn: TxnId,
+        writes: &[kv::Write],
+        locked: &[kv::LockedKey],
+        relocked: &mut Vec<Bytes>,
+    ) -> Result<(), Failure> {
+        let writes = writes.iter().map(|write| (&write.key, write.locked_version, Mode::Update));
+        let locked = locked.iter().map(|locked| (&locked.key, locked.locked_version, Mode::Share));
+        for (key, version, mode) in writes.chain(locked) {
+            if self.shared.locks.protects(txn, key) || self.intent(key)?.is_some_and(|intent| intent.txn == txn.0) {
                 continue;
             }
             // Who shuts a table out waits for every writer whose lock is known: this one's is not.
@@ -242,15 +249,20 @@ impl Replica {
                 return Err(conflict(key, "write"));
             }
             if let Some(intent) = self.intent(key)? {
-                if intent.txn == txn.0 {
-                    continue;
-                }
                 // One that is only still to be resolved keeps nobody out.
                 let status = self.environment.query(&intent, Timestamp::ZERO).await?;
                 if status.state() == txn_status::State::Pending {
                     return Err(conflict(key, "intent"));
                 }
                 self.resolve_keys(TxnId(intent.txn), &status, vec![key.clone()]).await?;
+            }
+            let at_once = Wait::new(WaitPolicy::Nowait, 0);
+            if self.shared.locks.lock(txn, key, mode, at_once).await.is_err() {
+                return Err(conflict(key, "write"));
+            }
+            relocked.push(key.clone());
+            if self.intent(key)?.is_some() {
+                return Err(conflict(key, "intent"));
             }
             let newest = mvcc::newest(self.engine(), key).map_err(|error| read_failure(&error))?;
             if newest.is_some_and(|newest| newest.commit_ts.0 > version) {
@@ -323,6 +335,8 @@ struct Marked<'a> {
     replica: &'a Arc<Replica>,
     txn: TxnId,
     writes: &'a [kv::Write],
+    /// Keys locked only now; whoever asked does not know that there is something to release.
+    relocked: Vec<Bytes>,
     armed: bool,
 }
 
@@ -334,10 +348,12 @@ impl Marked<'_> {
         self.armed = false;
         let (replica, txn) = (Arc::clone(self.replica), self.txn);
         let keys: Vec<Bytes> = self.writes.iter().map(|write| write.key.clone()).collect();
+        let relocked = std::mem::take(&mut self.relocked);
         let proposal = tokio::spawn(async move {
             let outcome = replica.propose(at, body).await;
             if !matches!(outcome, Ok(_) | Err(Failure::Internal(_) | Failure::Unknown(_))) {
                 replica.shared.marks.leave(txn, keys.iter());
+                replica.shared.locks.release(txn, &relocked);
             }
             outcome
         });
@@ -349,6 +365,7 @@ impl Drop for Marked<'_> {
     fn drop(&mut self) {
         if self.armed {
             self.replica.shared.marks.leave(self.txn, self.writes.iter().map(|write| &write.key));
+            self.replica.shared.locks.release(self.txn, &self.relocked);
         }
     }
 }

@@ -15,7 +15,7 @@ use sharddb_proto::{
 use crate::{
     records::{is_aborted, later, records, send},
     through::Through,
-    transactions::{Fixture, all, key, pairs},
+    transactions::{Fixture, UPDATE, all, key, pairs},
 };
 
 const TXN: u64 = 7;
@@ -137,4 +137,29 @@ async fn a_commit_that_never_gets_through_has_not_happened() {
     let error = txn.commit().await.expect_err("no commit gets through");
     assert!(matches!(error, Error::Lost { .. }), "{error:?}");
     assert_eq!(all(&client).await, pairs(&[]));
+}
+
+/// A leader that lost another one's locks knows nothing of this writer's: its row may have been locked again since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_whose_lock_is_lost_does_not_pass_its_next_holder() {
+    let fixture = Fixture::new().await;
+    let seen = committed(&commit(&fixture, "a", "1", false).await);
+    let mut holder = fixture.client().begin(TxnOptions::default());
+    holder.lock(&[key("a")], UPDATE).await.expect("nobody holds the lock");
+    let write = kv::Write { key: key("a"), value: Some(Bytes::from_static(b"lost")), locked_version: seen.0 };
+    let late = kv::Commit { writes: vec![write.clone()], ..kv::Commit::default() };
+    let answer = send(&fixture, TXN + 1, &key("a"), request::Body::Commit(late.clone())).await;
+    let is_conflict = |body: &response::Body| {
+        matches!(body, response::Body::Failure(kv::Failure { kind: Some(failure::Kind::Conflict(_)) }))
+    };
+    assert!(is_conflict(&answer), "{answer:?}");
+    let prepare = kv::Prepare { writes: vec![write], primary: key("a"), is_primary: true, ..kv::Prepare::default() };
+    let answer = send(&fixture, TXN + 2, &key("a"), request::Body::Prepare(prepare)).await;
+    assert!(is_conflict(&answer), "{answer:?}");
+    holder.rollback().await;
+    let after = committed(&send(&fixture, TXN + 1, &key("a"), request::Body::Commit(late)).await);
+    assert!(after > seen, "what was refused has left no lock behind");
+    let mut next = fixture.client().begin(TxnOptions::default());
+    next.lock(&[key("a")], UPDATE).await.expect("the commit has left no lock behind");
+    next.rollback().await;
 }

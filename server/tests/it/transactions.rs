@@ -13,7 +13,7 @@ use sharddb_server::Volume;
 use sharddb_storage::{Cf, Engine, MemoryEngine, Span};
 use tempfile::TempDir;
 
-const UPDATE: RowLock = RowLock { mode: LockMode::Update, wait: WaitPolicy::Block, timeout_ms: 0 };
+pub(crate) const UPDATE: RowLock = RowLock { mode: LockMode::Update, wait: WaitPolicy::Block, timeout_ms: 0 };
 const NOWAIT: RowLock = RowLock { wait: WaitPolicy::Nowait, ..UPDATE };
 const LEVELS: [Isolation; 3] = [Isolation::ReadCommitted, Isolation::RepeatableRead, Isolation::Serializable];
 
