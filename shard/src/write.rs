@@ -19,6 +19,8 @@ use crate::{
     serving::At,
 };
 
+/// In place of the version seen at a key's lock: the lock on another key, that of the row, protects it.
+const GUARDED: u64 = u64::MAX;
 /// How long a locker waits for news of a pending transaction before it asks the primary again.
 const PENDING_RECHECK: Duration = Duration::from_millis(10);
 
@@ -255,6 +257,10 @@ impl Replica {
                     return Err(conflict(key, "intent"));
                 }
                 self.resolve_keys(TxnId(intent.txn), &status, vec![key.clone()]).await?;
+            }
+            // Its row's shard checks the row's lock, and others may have locked this key to look whether it is free.
+            if version == GUARDED {
+                continue;
             }
             let at_once = Wait::new(WaitPolicy::Nowait, 0);
             if self.shared.locks.lock(txn, key, mode, at_once).await.is_err() {
