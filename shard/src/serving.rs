@@ -24,6 +24,9 @@ use crate::replica::{Failure, Replica};
 /// Pause before a new leader asks again for what it needs to begin: its lease, a timestamp.
 const TAKEOVER_PAUSE: Duration = Duration::from_millis(5);
 
+/// The term of the first leader that a group born by a split can have.
+const FIRST_TERM: u64 = 1;
+
 /// Under which range and in which term a request is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct At {
@@ -47,7 +50,9 @@ impl Replica {
     }
 
     fn begin(&self, term: u64, floor: Timestamp) {
-        if !self.inherits.swap(false, Ordering::AcqRel) {
+        // Somebody else may have led before a later term: what is locked here was locked for the shard it was cut off, long ago.
+        let inherits = self.inherits.swap(false, Ordering::AcqRel) && term == FIRST_TERM;
+        if !inherits {
             self.shared.locks.forget_rows(&self.shared.span());
         }
         self.shared.marks.reset(floor);
