@@ -166,7 +166,10 @@ impl Client {
         mut header: kv::Header,
         body: request::Body,
     ) -> Option<response::Body> {
-        header.catalog_version = self.catalog_version().0;
+        // Within a process everybody knows already.
+        if Coordinator::new(node, 0).node != self.inner.coordinator.node {
+            header.catalog_version = self.catalog_version().0;
+        }
         let answer = self.inner.transport.call(node, kv::Request { header: Some(header), body: Some(body) }).await;
         if answer.catalog_version != 0 {
             self.inner.meta.note_catalog_version(CatalogVersion(answer.catalog_version));

@@ -36,8 +36,6 @@ use crate::{
 pub(crate) const RESOLVING_MAX: usize = 4096;
 /// Timestamps tried for a commit that readers keep passing by.
 const DECIDE_ATTEMPTS_MAX: u32 = 64;
-/// Bytes of a key that name its table.
-const TABLE_PREFIX: usize = 4;
 /// Keys that a Resolve names one by one; above this it names the spans around them.
 const RESOLVE_KEYS_MAX: usize = 1024;
 
@@ -162,11 +160,6 @@ impl Txn {
             .map(|(key, value)| kv::Write { key: key.clone(), value: value.clone(), locked_version: version(key) })
             .collect()
     }
-}
-
-/// The key prefix of the table that a span belongs to.
-fn table_of(span: &kv::Span) -> Bytes {
-    span.start.slice(..span.start.len().min(TABLE_PREFIX))
 }
 
 /// Keys locked but not written.
@@ -345,7 +338,7 @@ impl TwoPhase {
 
     fn validation(&self, parts: &[(kv::Span, bool)], commit_ts: Timestamp) -> kv::Validate {
         let spans = parts.iter().filter(|(_, is_table)| !is_table).map(|(span, _)| span.clone());
-        let tables = parts.iter().filter(|(_, is_table)| *is_table).map(|(span, _)| table_of(span));
+        let tables = parts.iter().filter(|(_, is_table)| *is_table).map(|(span, _)| proto::table_prefix(&span.start));
         kv::Validate {
             spans: spans.collect(),
             snapshot_ts: self.snapshot.0,

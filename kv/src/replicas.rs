@@ -24,8 +24,8 @@ const CATCH_UP_CHECK: Duration = Duration::from_millis(20);
 const CATCH_UP_STALL_MAX: Duration = Duration::from_secs(60);
 
 impl Client {
-    /// Makes these nodes the voters of a shard: brings up replicas where there are none, and removes those on other nodes.
-    /// Fails with the first step that does; what was done stays.
+    /// Makes these nodes the voters of a shard: brings up replicas where there are none, and removes those on other nodes
+    /// that can be reached. Fails with the first step before that does; what was done stays.
     pub async fn place_replicas(&self, shard: ShardId, voters: &BTreeSet<u64>) -> Result<()> {
         let before = self.shard_at_leader(shard).await?;
         let range = before.range.clone().unwrap_or_default();
@@ -43,7 +43,10 @@ impl Client {
         self.change_members(shard, kv::ChangeMembers { voters: all, ..Default::default() }).await?;
         self.publish(shard).await?;
         for node in present.difference(voters) {
-            self.delete_replica(NodeId(*node), shard).await?;
+            // The node may be gone for good, which is why its replica is replaced.
+            if let Err(error) = self.delete_replica(NodeId(*node), shard).await {
+                tracing::warn!(%shard, node, %error, "a replica that is out of its group keeps what it has for now");
+            }
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use ahash::AHashMap;
 use bytes::Bytes;
-use proto::{CatalogVersion, NodeId, Timestamp, TxnId, kv};
+use proto::{CatalogVersion, LOCKED_ELSEWHERE, NodeId, TABLE_PREFIX, Timestamp, TxnId, kv};
 use sharddb_proto as proto;
 
 use crate::{Client, Error, Result, Savepoint, SnapshotPin, buffer::WriteBuffer, intents::Flushed};
@@ -30,9 +30,6 @@ pub struct TxnOptions {
 
 /// Bound of the write buffer while a savepoint is open. Without one, the buffer is flushed as intents instead.
 const SAVEPOINT_BUFFER_BYTES_MAX: usize = 512 << 20;
-
-/// In place of the version seen at a key's lock: no version is too new, since the lock on another key keeps others out.
-const GUARDED: u64 = u64::MAX;
 
 /// An open transaction. Dropping it rolls it back in the background.
 pub struct Txn {
@@ -151,13 +148,13 @@ impl Txn {
 
     /// Buffers a write of a key that the lock on another key protects, as a row's lock protects its index entries.
     pub fn put_guarded(&mut self, key: Bytes, value: Bytes) {
-        self.locks.entry(key.clone()).or_insert(GUARDED);
+        self.locks.entry(key.clone()).or_insert(LOCKED_ELSEWHERE);
         self.put(key, value);
     }
 
     /// Buffers a deletion of a key that the lock on another key protects.
     pub fn delete_guarded(&mut self, key: Bytes) {
-        self.locks.entry(key.clone()).or_insert(GUARDED);
+        self.locks.entry(key.clone()).or_insert(LOCKED_ELSEWHERE);
         self.delete(key);
     }
 
@@ -235,7 +232,7 @@ impl Txn {
 
 /// The storage id that a key begins with.
 fn table_id(key: &[u8]) -> Option<u32> {
-    key.first_chunk::<4>().map(|table| u32::from_be_bytes(*table))
+    key.first_chunk::<TABLE_PREFIX>().map(|table| u32::from_be_bytes(*table))
 }
 
 impl Drop for Txn {

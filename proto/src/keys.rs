@@ -1,6 +1,18 @@
-//! Borders of the key space.
+//! Borders of the key space, and what every layer must agree on about keys.
 
 use bytes::Bytes;
+
+/// Bytes of a key that name its table.
+pub const TABLE_PREFIX: usize = 4;
+
+/// In place of the version seen at a key's lock (`kv::Write::locked_version`): the lock on another key protects this one,
+/// as that on a row protects its index entries.
+pub const LOCKED_ELSEWHERE: u64 = u64::MAX;
+
+/// The part of a key that names its table.
+pub fn table_prefix(key: &Bytes) -> Bytes {
+    key.slice(..key.len().min(TABLE_PREFIX))
+}
 
 /// The smallest key after every key that starts with `prefix`; empty (the end of the key space) if there is none.
 ///

@@ -13,7 +13,7 @@ mod timestamp;
 
 pub use error::{ErrorFields, SqlError, SqlResult};
 pub use ids::{CatalogVersion, Coordinator, Epoch, NodeId, ShardId, TxnId};
-pub use keys::after_prefix;
+pub use keys::{LOCKED_ELSEWHERE, TABLE_PREFIX, after_prefix, table_prefix};
 pub use sqlstate::SqlState;
 pub use timestamp::Timestamp;
 

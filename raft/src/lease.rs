@@ -185,16 +185,7 @@ mod tests {
     use openraft::{EmptyNode, Membership};
 
     use super::*;
-    use crate::{support::ns, surroundings::MonotonicClock, types};
-
-    #[derive(Default)]
-    struct Hand(AtomicU64);
-
-    impl MonotonicClock for Hand {
-        fn now_ns(&self) -> u64 {
-            self.0.load(Ordering::SeqCst)
-        }
-    }
+    use crate::{surroundings::Hand, types};
 
     struct Three {
         hand: Arc<Hand>,
@@ -205,14 +196,15 @@ mod tests {
 
     impl Three {
         fn new() -> Self {
-            let hand = Arc::new(Hand(AtomicU64::new(ns(Duration::from_secs(5)))));
+            let hand = Arc::new(Hand::default());
+            hand.set(Duration::from_secs(5));
             let support = |incarnation| Support::new(hand.clone(), incarnation);
             let (own, others) = (support(1), vec![support(2), support(3)]);
             Self { hand, own, others, lease: Lease::default() }
         }
 
         fn wait(&self, milliseconds: u64) {
-            self.hand.0.fetch_add(ns(Duration::from_millis(milliseconds)), Ordering::SeqCst);
+            self.hand.go_on(Duration::from_millis(milliseconds));
         }
 
         fn supported_by(&self, node: u64) {

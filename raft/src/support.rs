@@ -221,21 +221,7 @@ impl Support {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Default)]
-    struct Hand(AtomicU64);
-
-    impl MonotonicClock for Hand {
-        fn now_ns(&self) -> u64 {
-            self.0.load(Ordering::SeqCst)
-        }
-    }
-
-    impl Hand {
-        fn set(&self, at: Duration) {
-            self.0.store(ns(at), Ordering::SeqCst);
-        }
-    }
+    use crate::surroundings::Hand;
 
     fn pair() -> (Arc<Hand>, Support, Support) {
         let hand = Arc::new(Hand::default());

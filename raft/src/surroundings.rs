@@ -80,3 +80,26 @@ impl Surroundings {
         Self { transport: Arc::new(NoPeers), clock, seed: 0, snapshots: PathBuf::new(), blocking: Blocking::Threads }
     }
 }
+
+/// A clock that tests set by hand.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct Hand(std::sync::atomic::AtomicU64);
+
+#[cfg(test)]
+impl Hand {
+    pub(crate) fn set(&self, at: std::time::Duration) {
+        self.0.store(at.as_nanos() as u64, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    pub(crate) fn go_on(&self, for_so_long: std::time::Duration) {
+        self.0.fetch_add(for_so_long.as_nanos() as u64, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+impl MonotonicClock for Hand {
+    fn now_ns(&self) -> u64 {
+        self.0.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}

@@ -137,7 +137,8 @@ fn check_format(directory: &Path) -> Result<(), DirectoryError> {
             if !is_empty(directory)? {
                 return Err(DirectoryError::Foreign { path: directory.to_owned() });
             }
-            write_format(directory, &path).map_err(|source| io("write", &path, source))
+            let content = format!("{FORMAT_VERSION}\n");
+            write_whole(directory, FORMAT_FILE, &content).map_err(|source| io("write", &path, source))
         }
         Err(source) => Err(io("read", &path, source)),
     }
@@ -159,13 +160,13 @@ fn temporary(name: &str) -> String {
     format!("{name}.new")
 }
 
-/// Writes the file so that it is there whole or not at all.
-fn write_format(directory: &Path, path: &Path) -> io::Result<()> {
-    let temporary = directory.join(temporary(FORMAT_FILE));
+/// Writes a file of the directory so that it is there whole or not at all, and survives a power failure.
+pub(crate) fn write_whole(directory: &Path, name: &str, content: &str) -> io::Result<()> {
+    let temporary = directory.join(temporary(name));
     let mut file = File::create(&temporary)?;
-    writeln!(file, "{FORMAT_VERSION}")?;
+    file.write_all(content.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&temporary, path)?;
+    fs::rename(&temporary, directory.join(name))?;
     File::open(directory)?.sync_all()
 }
 

@@ -4,12 +4,13 @@
 //! when it heard of them last, so that it finds them again. Written whole or not at all.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
+
+use crate::directory::write_whole;
 
 const FILE: &str = "NODE";
 
@@ -79,18 +80,9 @@ impl NodeIdentity {
 
     /// Writes the file.
     pub(crate) fn save(&self, directory: &Path) -> Result<(), IdentityError> {
-        let path = directory.join(FILE);
-        self.write(directory, &path).map_err(|source| IdentityError::Io { action: "write", path, source })
-    }
-
-    fn write(&self, directory: &Path, path: &Path) -> io::Result<()> {
-        let text = toml::to_string(self).map_err(io::Error::other)?;
-        let temporary = directory.join(format!("{FILE}.new"));
-        let mut file = File::create(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        File::open(directory)?.sync_all()
+        let written = toml::to_string(self).map_err(io::Error::other);
+        let written = written.and_then(|text| write_whole(directory, FILE, &text));
+        written.map_err(|source| IdentityError::Io { action: "write", path: directory.join(FILE), source })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The shards of a node: opening them, finding the one a request is for, cutting them.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     future::Future,
     pin::Pin,
     sync::{Arc, OnceLock, Weak},
@@ -192,20 +192,21 @@ impl Node {
             if missing.is_empty() {
                 return Ok(());
             }
+            let logged: HashSet<GroupId> = self.inner.environment.raft.known_groups().into_iter().collect();
             for range in missing {
-                let start = self.how_to_start(&range)?;
+                let start = self.how_to_start(&range, &logged)?;
                 self.start(range, start).await?;
             }
         }
     }
 
-    fn how_to_start(&self, range: &kv::Range) -> Result<Start, OpenError> {
+    fn how_to_start(&self, range: &kv::Range, logged: &HashSet<GroupId>) -> Result<Start, OpenError> {
         let (environment, shard) = (&self.inner.environment, ShardId(range.shard));
         // As the founder wrote it; a replica made for a leader elsewhere has that one's.
         if range.replicas == [environment.raft.node()] && range.epoch == 1 {
             return Ok(Start::Create);
         }
-        if environment.raft.known_groups().contains(&GroupId(shard.0)) {
+        if logged.contains(&GroupId(shard.0)) {
             return Ok(Start::Again);
         }
         let born = environment.engine.get(Cf::Local, &local::position(shard))?.is_some();
@@ -386,8 +387,11 @@ async fn start_births(node: Weak<Inner>) {
     drop(inner);
     loop {
         // Looked at now and then, so that this ends with its node.
-        let _elapsed = timeout(BIRTHS_CHECK, births.notified()).await;
+        let told = timeout(BIRTHS_CHECK, births.notified()).await.is_ok();
         let Some(inner) = node.upgrade() else { return };
+        if !told {
+            continue;
+        }
         if let Err(error) = (Node { inner }).start_known().await {
             tracing::error!(%error, "could not start a shard that was cut off another one");
         }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use proto::{
-    Timestamp, TxnId,
+    LOCKED_ELSEWHERE, Timestamp, TxnId,
     kv::{self, LockMode, WaitPolicy, command, response, txn_status},
 };
 use sharddb_proto as proto;
@@ -19,8 +19,6 @@ use crate::{
     serving::At,
 };
 
-/// In place of the version seen at a key's lock: the lock on another key, that of the row, protects it.
-const GUARDED: u64 = u64::MAX;
 /// How long a locker waits for news of a pending transaction before it asks the primary again.
 const PENDING_RECHECK: Duration = Duration::from_millis(10);
 
@@ -131,7 +129,7 @@ impl Replica {
         let at = self.check_span(header, &span)?;
         let policy =
             WaitPolicy::try_from(lock.wait).map_err(|_| Failure::Internal("an unknown wait policy".to_owned()))?;
-        let table = span.start.slice(..span.start.len().min(4));
+        let table = proto::table_prefix(&span.start);
         let mode = if lock.exclusive { Mode::TableExclusive } else { Mode::TableShared };
         let wait = Wait::new(policy, lock.timeout_ms);
         let locked = self.shared.locks.lock(TxnId(header.txn), &table, mode, wait).await;
@@ -259,7 +257,7 @@ impl Replica {
                 self.resolve_keys(TxnId(intent.txn), &status, vec![key.clone()]).await?;
             }
             // Its row's shard checks the row's lock, and others may have locked this key to look whether it is free.
-            if version == GUARDED {
+            if version == LOCKED_ELSEWHERE {
                 continue;
             }
             let at_once = Wait::new(WaitPolicy::Nowait, 0);

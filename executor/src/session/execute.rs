@@ -92,11 +92,8 @@ impl Session {
         }
     }
 
-    /// The shortest way: a point read that is a transaction of its own.
+    /// The shortest way: a point read that is a transaction of its own. Isolation levels differ only for several reads.
     async fn run_keyed_alone(&mut self, plan: &Plan, keyed: &KeyedSelect, params: &[Datum]) -> SqlResult<Outcome> {
-        if self.default_mode().isolation != planner::plan::IsolationLevel::ReadCommitted {
-            // The levels differ only for several reads; this is one.
-        }
         let (eval, _) = self.environment(&plan.snapshot);
         let context = eval::Context { session: &eval, params };
         let row = keyed.run_alone(self.engine.client(), &context).await?;

@@ -1,3 +1,5 @@
+//! What commands change, and what they refuse.
+
 use proto::meta::RangeDescriptor;
 
 use super::*;

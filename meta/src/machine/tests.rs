@@ -1,3 +1,5 @@
+//! What the machine stores, and that it reads the same back.
+
 use proto::meta::{Bootstrap, Node, PutRanges, RangeDescriptor, Setting, command};
 use storage::{MemoryEngine, Span};
 

@@ -8,16 +8,13 @@ use std::{
 use ahash::AHashMap;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use proto::{Coordinator, TxnId};
+use proto::{Coordinator, TABLE_PREFIX, TxnId};
 use sharddb_proto as proto;
 use sharddb_storage::Span;
 use smallvec::SmallVec;
 use tokio::{sync::oneshot, time::Instant};
 
 use super::modes::Mode;
-
-/// Bytes of a key that name its table.
-pub(super) const TABLE_PREFIX: usize = 4;
 
 /// All locks of a node.
 #[derive(Default)]

@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{
     modes::Mode,
-    table::{Answer, LockTable, TABLE_PREFIX, Verdict},
+    table::{Answer, LockTable, Verdict},
 };
 
 /// How long a request may wait.
@@ -45,7 +45,7 @@ pub(crate) enum Refusal {
 impl LockTable {
     /// Takes a row lock, and a shared lock on its table before.
     pub(crate) async fn lock_row(&self, txn: TxnId, key: &Bytes, mode: Mode, wait: Wait) -> Result<(), Refusal> {
-        let table = key.slice(..key.len().min(TABLE_PREFIX));
+        let table = proto::table_prefix(key);
         self.lock(txn, &table, Mode::TableShared, wait).await?;
         self.lock(txn, key, mode, wait).await
     }

@@ -4,7 +4,9 @@ use proto::{SqlError, SqlResult};
 use sharddb_proto as proto;
 use sqlparser::tokenizer::Token;
 
-use super::{super::cursor::Cursor, AlterTableAction, Command, RawSequenceOptions, sequences};
+use super::{
+    super::cursor::Cursor, AlterTableAction, AlterTableHead, Command, RawSequenceOptions, alter_table_head, sequences,
+};
 
 /// What becomes of a column's identity.
 #[derive(Clone, Debug)]
@@ -19,13 +21,7 @@ pub(crate) enum RawIdentityChange {
 
 /// The statement, if it is one of these.
 pub(super) fn read(cursor: &mut Cursor<'_>) -> SqlResult<Option<Command>> {
-    let mut ahead = Cursor::new(cursor.rest(), cursor.positions);
-    if !ahead.take_all(&["alter", "table"]) {
-        return Ok(None);
-    }
-    let if_exists = ahead.take_if_exists();
-    ahead.take("only");
-    let Ok(name) = ahead.qualified_name() else { return Ok(None) };
+    let Some(AlterTableHead { mut ahead, name, if_exists }) = alter_table_head(cursor) else { return Ok(None) };
     if !ahead.take("alter") {
         return Ok(None);
     }

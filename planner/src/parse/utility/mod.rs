@@ -29,6 +29,25 @@ pub(crate) use sequences::{AlterSequence, CreateSequence, RawSequenceOptions};
 use super::{Positions, cursor::Cursor, with_parser};
 use crate::plan::{Ddl, RelationKind, Statement};
 
+/// ALTER TABLE up to its first action, which is `ahead`.
+struct AlterTableHead<'a> {
+    ahead: Cursor<'a>,
+    name: RelationName,
+    if_exists: bool,
+}
+
+/// Reads the beginning of an ALTER TABLE; the cursor stays where it is.
+fn alter_table_head<'a>(cursor: &Cursor<'a>) -> Option<AlterTableHead<'a>> {
+    let mut ahead = Cursor::new(cursor.rest(), cursor.positions);
+    if !ahead.take_all(&["alter", "table"]) {
+        return None;
+    }
+    let if_exists = ahead.take_if_exists();
+    ahead.take("only");
+    let name = ahead.qualified_name().ok()?;
+    Some(AlterTableHead { ahead, name, if_exists })
+}
+
 /// A name as written: one or more parts, folded.
 pub(crate) type RelationName = Vec<String>;
 

@@ -4,17 +4,11 @@ use proto::{SqlError, SqlResult};
 use sharddb_proto as proto;
 use sqlparser::tokenizer::Token;
 
-use super::{super::cursor::Cursor, AlterTableAction, Command};
+use super::{super::cursor::Cursor, AlterTableAction, AlterTableHead, Command, alter_table_head};
 
 /// The statement, if it is this one.
 pub(super) fn read(cursor: &mut Cursor<'_>) -> SqlResult<Option<Command>> {
-    let mut ahead = Cursor::new(cursor.rest(), cursor.positions);
-    if !ahead.take_all(&["alter", "table"]) {
-        return Ok(None);
-    }
-    let if_exists = ahead.take_if_exists();
-    ahead.take("only");
-    let Ok(name) = ahead.qualified_name() else { return Ok(None) };
+    let Some(AlterTableHead { mut ahead, name, if_exists }) = alter_table_head(cursor) else { return Ok(None) };
     if !ahead.take("reset") {
         return Ok(None);
     }
