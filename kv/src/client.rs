@@ -12,6 +12,7 @@ use sharddb_proto as proto;
 
 use crate::{
     Error, MetaClient, RangeMap, Result, Route, Transport, Txn, TxnOptions,
+    holdings::Running,
     retry::{Attempts, Stale},
     router::Router,
     snapshots::Snapshots,
@@ -32,6 +33,7 @@ pub(crate) struct Inner {
     pub(crate) router: Router,
     pub(crate) snapshots: Snapshots,
     pub(crate) coordinator: Coordinator,
+    pub(crate) running: Running,
     /// Commits being resolved in the background: a bound on how far resolving may fall behind.
     pub(crate) resolving: Arc<tokio::sync::Semaphore>,
 }
@@ -53,7 +55,15 @@ impl Client {
         let router = Router::open(meta.as_ref()).await?;
         let resolving = Arc::new(tokio::sync::Semaphore::new(crate::commit::RESOLVING_MAX));
         Ok(Self {
-            inner: Arc::new(Inner { transport, meta, router, snapshots: Snapshots::default(), resolving, coordinator }),
+            inner: Arc::new(Inner {
+                transport,
+                meta,
+                router,
+                snapshots: Snapshots::default(),
+                coordinator,
+                running: Running::default(),
+                resolving,
+            }),
         })
     }
 

@@ -17,7 +17,7 @@ use ahash::AHashMap;
 use bytes::Bytes;
 use futures::future::join_all;
 use proto::{
-    NodeId, Timestamp, TxnId,
+    Timestamp, TxnId,
     kv::{self, request, response, txn_status},
 };
 use sharddb_proto as proto;
@@ -27,7 +27,9 @@ use crate::{
     Attempts, Client, Error, Isolation, Result, Route, Txn,
     buffer::Value,
     client::{Routed, unexpected},
+    holdings::Holdings,
     intents::{EXPIRY_MS, Flushed, hull},
+    locks::Grant,
     one_phase::{OnePhase, unknown_outcome},
     reads::{group_by_route, point_span},
 };
@@ -44,8 +46,7 @@ impl Txn {
     pub async fn commit(mut self) -> Result<Option<Timestamp>> {
         self.finished = true;
         if !self.has_writes() {
-            let (client, id, nodes) = (self.client.clone(), self.id, std::mem::take(&mut self.lock_nodes));
-            release_locks(&client, id, nodes).await;
+            std::mem::take(&mut self.holdings).release().await;
             return Ok(None);
         }
         let result = match self.single_route() {
@@ -63,16 +64,16 @@ impl Txn {
 
     /// Rolls back in the background; for a transaction that is dropped.
     pub(crate) fn abandon(&mut self) {
-        if self.lock_nodes.is_empty() && self.flushed.is_none() {
+        if self.holdings.is_empty() && self.flushed.is_none() {
             return;
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(undo(self.client.clone(), self.id, self.flushed.take(), std::mem::take(&mut self.lock_nodes)));
+        runtime.spawn(undo(self.client.clone(), self.id, self.flushed.take(), std::mem::take(&mut self.holdings)));
     }
 
     async fn undo(&mut self) {
-        let (flushed, nodes) = (self.flushed.take(), std::mem::take(&mut self.lock_nodes));
-        undo(self.client.clone(), self.id, flushed, nodes).await;
+        let (flushed, holdings) = (self.flushed.take(), std::mem::take(&mut self.holdings));
+        undo(self.client.clone(), self.id, flushed, holdings).await;
     }
 
     /// The one route that holds every write and every span to validate, if there is one.
@@ -105,8 +106,7 @@ impl Txn {
         };
         match OnePhase::new(&self.client, self.id, self.guards.clone(), commit).run(route).await {
             Ok(Some((timestamp, node))) => {
-                let elsewhere = self.lock_nodes.iter().copied().filter(|other| *other != node).collect();
-                release_locks(&self.client, self.id, elsewhere).await;
+                std::mem::take(&mut self.holdings).release_but(Some(node)).await;
                 Ok(timestamp)
             }
             // The range was cut: the writes may belong to several shards now.
@@ -143,7 +143,7 @@ impl Txn {
             guards: std::mem::take(&mut self.guards),
             shut_tables: std::mem::take(&mut self.shut_tables),
             flushed,
-            lock_nodes: std::mem::take(&mut self.lock_nodes),
+            holdings: std::mem::take(&mut self.holdings),
         };
         let (answer, answered) = oneshot::channel();
         tokio::spawn(async move {
@@ -154,18 +154,24 @@ impl Txn {
     }
 
     fn writes(&self, writes: &BTreeMap<Bytes, Value>) -> Vec<kv::Write> {
-        let version = |key| self.locks.get(key).copied().unwrap_or(0);
-        writes
-            .iter()
-            .map(|(key, value)| kv::Write { key: key.clone(), value: value.clone(), locked_version: version(key) })
-            .collect()
+        let write = |(key, value): (&Bytes, &Value)| {
+            let grant = self.locks.get(key).copied().unwrap_or_default();
+            let (key, value) = (key.clone(), value.clone());
+            kv::Write { key, value, locked_version: grant.version, tenure: grant.tenure }
+        };
+        writes.iter().map(write).collect()
     }
 }
 
 /// Keys locked but not written.
-fn locked_only(locks: &AHashMap<Bytes, u64>, writes: &BTreeMap<Bytes, Value>) -> Vec<kv::LockedKey> {
+fn locked_only(locks: &AHashMap<Bytes, Grant>, writes: &BTreeMap<Bytes, Value>) -> Vec<kv::LockedKey> {
     let unwritten = locks.iter().filter(|(key, _)| !writes.contains_key(*key));
-    unwritten.map(|(key, version)| kv::LockedKey { key: key.clone(), locked_version: *version }).collect()
+    let locked = |(key, grant): (&Bytes, &Grant)| kv::LockedKey {
+        key: key.clone(),
+        locked_version: grant.version,
+        tenure: grant.tenure,
+    };
+    unwritten.map(locked).collect()
 }
 
 /// Everything a two-phase commit needs, detached from the session.
@@ -181,11 +187,11 @@ struct TwoPhase {
     guards: Vec<kv::Guard>,
     shut_tables: Vec<kv::Span>,
     flushed: Option<Flushed>,
-    lock_nodes: Vec<NodeId>,
+    holdings: Holdings,
 }
 
 impl TwoPhase {
-    async fn run(mut self, answer: oneshot::Sender<Result<Timestamp>>) {
+    async fn run(self, answer: oneshot::Sender<Result<Timestamp>>) {
         let result = self.decide().await;
         let outcome = result.as_ref().ok().copied();
         let unknown = matches!(result, Err(Error::CommitUnknown { .. }));
@@ -197,7 +203,7 @@ impl TwoPhase {
             }
             self.resolve(outcome).await;
         }
-        release_locks(&self.client, self.id, std::mem::take(&mut self.lock_nodes)).await;
+        self.holdings.release().await;
     }
 
     async fn decide(&self) -> Result<Timestamp> {
@@ -434,16 +440,8 @@ async fn resolve_at(
     }
 }
 
-/// Drops every lock of the transaction on these nodes.
-async fn release_locks(client: &Client, id: TxnId, nodes: Vec<NodeId>) {
-    for node in nodes {
-        let header = kv::Header { txn: id.0, ..kv::Header::default() };
-        client.exchange(node, header, request::Body::ReleaseLocks(kv::ReleaseLocks { keys: Vec::new() })).await;
-    }
-}
-
 /// Aborts what was flushed and frees the locks.
-async fn undo(client: Client, id: TxnId, flushed: Option<Flushed>, nodes: Vec<NodeId>) {
+async fn undo(client: Client, id: TxnId, flushed: Option<Flushed>, holdings: Holdings) {
     if let Some(flushed) = flushed {
         let (primary, intent_spans) = (flushed.primary.clone(), flushed.spans.clone());
         let record = kv::Decide { primary, commit: false, commit_ts: 0, intent_spans };
@@ -452,5 +450,5 @@ async fn undo(client: Client, id: TxnId, flushed: Option<Flushed>, nodes: Vec<No
         }
         resolve_spans(&client, id, None, flushed.spans.clone(), &flushed.primary).await;
     }
-    release_locks(&client, id, nodes).await;
+    holdings.release().await;
 }

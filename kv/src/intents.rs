@@ -70,7 +70,10 @@ impl Txn {
     async fn flush(&mut self, writes: BTreeMap<Bytes, Value>, primary: &Bytes) -> Result<()> {
         let mut left: Vec<kv::Write> = writes
             .into_iter()
-            .map(|(key, value)| kv::Write { locked_version: self.locks.remove(&key).unwrap_or(0), key, value })
+            .map(|(key, value)| {
+                let grant = self.locks.remove(&key).unwrap_or_default();
+                kv::Write { locked_version: grant.version, tenure: grant.tenure, key, value }
+            })
             .collect();
         let keys: Vec<Bytes> = left.iter().map(|write| write.key.clone()).collect();
         let mut attempts = Attempts::default();
@@ -84,17 +87,9 @@ impl Txn {
             }
             left = self.send_intents(requests, primary, &mut attempts).await?;
         }
-        self.unlock_flushed(keys).await;
+        // The intents keep others out from now on.
+        self.holdings.release_keys(keys).await;
         Ok(())
-    }
-
-    /// The intents keep others out from now on.
-    async fn unlock_flushed(&self, keys: Vec<Bytes>) {
-        for node in &self.lock_nodes {
-            let header = kv::Header { txn: self.id.0, ..kv::Header::default() };
-            let release = kv::ReleaseLocks { keys: keys.clone() };
-            self.client.exchange(*node, header, request::Body::ReleaseLocks(release)).await;
-        }
     }
 
     /// Sends requests to several shards at once, after the one with the primary, which opens the record. Answers the

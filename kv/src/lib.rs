@@ -20,6 +20,7 @@ mod client;
 mod cluster_client;
 mod commit;
 mod error;
+mod holdings;
 mod intents;
 mod locks;
 mod meta_client;

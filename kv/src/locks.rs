@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use proto::{
-    NodeId,
+    LOCKED_ELSEWHERE,
     kv::{self, LockMode, WaitPolicy, request, response},
 };
 use sharddb_proto as proto;
 
 use crate::{
-    Attempts, Result, Txn,
+    Attempts, Error, Result, Txn,
     client::{Routed, unexpected},
     reads::group_by_route,
 };
@@ -39,6 +39,20 @@ pub struct LockedRow {
     pub newer_than_snapshot: bool,
 }
 
+/// A lock as it was granted first.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Grant {
+    /// Commit timestamp of the version that was newest then. What the transaction writes follows it.
+    pub(crate) version: u64,
+    /// The tenure in which it was granted last.
+    pub(crate) tenure: u64,
+}
+
+impl Grant {
+    /// Of a key that another key's lock protects.
+    pub(crate) const ELSEWHERE: Self = Self { version: LOCKED_ELSEWHERE, tenure: 0 };
+}
+
 impl Txn {
     /// Locks rows, in order within each shard, and answers their newest values. One answer for each key, in order.
     pub async fn lock(&mut self, keys: &[Bytes], lock: RowLock) -> Result<Vec<LockedRow>> {
@@ -48,13 +62,13 @@ impl Txn {
             let missing = keys.iter().enumerate().filter(|(i, _)| rows[*i].is_none());
             let mut stale = None;
             for (route, positions) in group_by_route(&self.client, missing) {
-                self.note_lock_node(route.node);
+                self.holdings.note(&self.client, self.id, route.node);
                 for chunk in positions.chunks(LOCK_KEYS_MAX) {
                     let body = lock_request(chunk.iter().map(|i| keys[*i].clone()).collect(), lock);
                     match self.client.send(&route, self.id, body).await? {
                         Routed::Done(response::Body::Lock(answer)) if answer.rows.len() == chunk.len() => {
                             for (i, row) in chunk.iter().zip(answer.rows) {
-                                rows[*i] = Some(self.granted(&keys[*i], row));
+                                rows[*i] = Some(self.granted(&keys[*i], row, answer.tenure)?);
                             }
                         }
                         Routed::Done(_) => return Err(unexpected("Lock")),
@@ -102,7 +116,7 @@ impl Txn {
         let mut attempts = Attempts::default();
         while let Some(span) = rest.take() {
             let (route, part) = self.client.ranges().routes(&span).swap_remove(0);
-            self.note_lock_node(route.node);
+            self.holdings.note(&self.client, self.id, route.node);
             let wait = wait.into();
             let body =
                 request::Body::LockTable(kv::LockTable { span: Some(part.clone()), wait, timeout_ms, exclusive });
@@ -121,25 +135,24 @@ impl Txn {
         Ok(())
     }
 
-    /// Records a grant. The version seen at the first grant is the one the commit checks against.
-    fn granted(&mut self, key: &Bytes, row: kv::LockedRow) -> LockedRow {
+    /// Records a grant. The version seen at the first grant is the one the commit checks against. Granted again in another
+    /// tenure, the lock was lost meanwhile: nobody may have written the key.
+    fn granted(&mut self, key: &Bytes, row: kv::LockedRow, tenure: u64) -> Result<LockedRow> {
         if !row.locked {
-            return LockedRow::default();
+            return Ok(LockedRow::default());
         }
         let newest = row.newest.unwrap_or_default();
-        self.locks.entry(key.clone()).or_insert(newest.commit_ts);
+        let now = Grant { version: newest.commit_ts, tenure };
+        let grant = self.locks.entry(key.clone()).or_insert(now);
+        if grant.tenure != tenure && newest.commit_ts > grant.version {
+            return Err(Error::Conflict { key: key.clone() });
+        }
+        grant.tenure = tenure;
         if let Some(own) = self.buffer.get(key) {
-            return LockedRow { locked: true, value: own.clone(), newer_than_snapshot: false };
+            return Ok(LockedRow { locked: true, value: own.clone(), newer_than_snapshot: false });
         }
         let newer = self.registered_snapshot().is_some_and(|snapshot| newest.commit_ts > snapshot.0);
-        LockedRow { locked: true, value: newest.present.then_some(newest.value), newer_than_snapshot: newer }
-    }
-
-    /// Noted before the request is sent, so that a lock granted to an abandoned request is released too.
-    fn note_lock_node(&mut self, node: NodeId) {
-        if !self.lock_nodes.contains(&node) {
-            self.lock_nodes.push(node);
-        }
+        Ok(LockedRow { locked: true, value: newest.present.then_some(newest.value), newer_than_snapshot: newer })
     }
 }
 

@@ -2,10 +2,13 @@
 
 use ahash::AHashMap;
 use bytes::Bytes;
-use proto::{CatalogVersion, LOCKED_ELSEWHERE, NodeId, TABLE_PREFIX, Timestamp, TxnId, kv};
+use proto::{CatalogVersion, TABLE_PREFIX, Timestamp, TxnId, kv};
 use sharddb_proto as proto;
 
-use crate::{Client, Error, Result, Savepoint, SnapshotPin, buffer::WriteBuffer, intents::Flushed};
+use crate::{
+    Client, Error, Result, Savepoint, SnapshotPin, buffer::WriteBuffer, holdings::Holdings, intents::Flushed,
+    locks::Grant,
+};
 
 /// Isolation levels, with PostgreSQL's meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,10 +42,8 @@ pub struct Txn {
     /// What reads see; registered with the client while set.
     snapshot: Option<Timestamp>,
     pub(crate) buffer: WriteBuffer,
-    /// Locked keys with the commit timestamp of the version that was newest at the grant.
-    pub(crate) locks: AHashMap<Bytes, u64>,
-    /// Nodes whose lock tables may hold something of this transaction.
-    pub(crate) lock_nodes: Vec<NodeId>,
+    pub(crate) locks: AHashMap<Bytes, Grant>,
+    pub(crate) holdings: Holdings,
     /// Spans read, for SERIALIZABLE.
     pub(crate) read_spans: Vec<kv::Span>,
     pub(crate) flushed: Option<Flushed>,
@@ -64,7 +65,7 @@ impl Txn {
             snapshot: None,
             buffer: WriteBuffer::default(),
             locks: AHashMap::new(),
-            lock_nodes: Vec::new(),
+            holdings: Holdings::default(),
             read_spans: Vec::new(),
             flushed: None,
             fences: Vec::new(),
@@ -148,13 +149,13 @@ impl Txn {
 
     /// Buffers a write of a key that the lock on another key protects, as a row's lock protects its index entries.
     pub fn put_guarded(&mut self, key: Bytes, value: Bytes) {
-        self.locks.entry(key.clone()).or_insert(LOCKED_ELSEWHERE);
+        self.locks.entry(key.clone()).or_insert(Grant::ELSEWHERE);
         self.put(key, value);
     }
 
     /// Buffers a deletion of a key that the lock on another key protects.
     pub fn delete_guarded(&mut self, key: Bytes) {
-        self.locks.entry(key.clone()).or_insert(LOCKED_ELSEWHERE);
+        self.locks.entry(key.clone()).or_insert(Grant::ELSEWHERE);
         self.delete(key);
     }
 
@@ -195,7 +196,7 @@ impl Txn {
     pub fn overlay(&self, span: &kv::Span) -> Vec<kv::Write> {
         self.buffer
             .range(&span.start, &span.end)
-            .map(|(key, value)| kv::Write { key: key.clone(), value: value.clone(), locked_version: 0 })
+            .map(|(key, value)| kv::Write { key: key.clone(), value: value.clone(), ..kv::Write::default() })
             .collect()
     }
 

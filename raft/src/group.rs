@@ -71,10 +71,16 @@ impl Group {
 
     /// Replicates a command; answers its outcome once it is durable on a quorum and applied here.
     pub async fn propose(&self, command: Bytes) -> Result<Bytes, Error> {
-        self.propose_in(self.term(), command).await
+        let term = self.term();
+        tokio::select! {
+            biased;
+            outcome = self.propose_in(term, command) => outcome,
+            () = self.deposed(term) => Err(Error::Lost),
+        }
     }
 
-    /// As `propose`, but only if this replica leads in this term; refused otherwise.
+    /// As `propose`, but only if this replica leads in this term, refused otherwise; and waits for the outcome even while
+    /// this replica has lost touch with the others.
     pub async fn propose_in(&self, term: u64, command: Bytes) -> Result<Bytes, Error> {
         if command.len() > PROPOSAL_BYTES_MAX {
             return Err(Error::TooLarge { bytes: command.len() });
@@ -88,16 +94,7 @@ impl Group {
         if let Err(error) = self.raft().write(Command(command)).with_leader(leader).responder(responder).await {
             return Err(self.unknown(&error.to_string()));
         }
-        let answer = if self.replica.standing.alone.load(Ordering::Acquire) {
-            outcome.await
-        } else {
-            tokio::select! {
-                biased;
-                answer = outcome => answer,
-                () = self.deposed(term) => return Err(Error::Lost),
-            }
-        };
-        match answer {
+        match outcome.await {
             Ok(Ok(written)) => Ok(written.data),
             Ok(Err(ClientWriteError::ForwardToLeader(forward))) => Err(Error::NotLeader { leader: forward.leader_id }),
             // It was dropped here with the lead, and may have been committed all the same.
@@ -111,8 +108,12 @@ impl Group {
         Error::Unknown(self.failure().unwrap_or_else(|| ended(self.id(), error)))
     }
 
-    /// Returns once this replica has not led in a term, or not known it, for some time.
-    async fn deposed(&self, term: u64) {
+    /// Returns once this replica has not led in a term, or not known it, for some time. It may be heard of again in the same
+    /// term, and carry on with what was proposed.
+    pub async fn deposed(&self, term: u64) {
+        if self.replica.standing.alone.load(Ordering::Acquire) {
+            return std::future::pending().await;
+        }
         let mut missed = 0;
         while missed < DEPOSED_CHECKS {
             sleep(DEPOSED_CHECK).await;

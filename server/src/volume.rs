@@ -25,7 +25,7 @@ use tokio::{net::TcpListener, task::AbortHandle};
 
 use crate::{
     clock::{BootClock, SystemClock},
-    cluster::{self, ClusterMover, Hub, JoinError, MetaMember, NodeVitals, NodeWaits, Peers},
+    cluster::{Bereaved, ClusterMover, Hub, JoinError, MetaMember, NodeVitals, NodeWaits, Peers},
     identity::{IdentityError, NodeIdentity},
     local::{ClientResolver, LocalFragments, LocalTransport, MetaOracle, NobodyElse},
 };
@@ -161,18 +161,19 @@ impl Volume {
         hub.serve_node(node.clone(), member);
         let life = peers.as_ref().map_or(1, |peers| peers.identity.lock().incarnation);
         let client = open_client(&ways, &meta, Coordinator::new(NodeId(id), life), peers.is_some()).await?;
+        hub.serve_client(client.clone());
         mover.set_client(client.clone());
         node.set_resolver(Arc::new(ClientResolver(client.clone())));
-        let releasing = peers.clone().map(|peers| tokio::spawn(cluster::release(node.clone(), peers)).abort_handle());
+        let bereaved = Bereaved { node: node.clone(), client: client.clone(), own: NodeId(id), peers: peers.clone() };
         let heard = Default::default();
         let vitals =
             NodeVitals { record, meta: meta.clone(), node: node.clone(), client: client.clone(), peers, heard };
         let tasks = vec![
             tokio::spawn(keep_house(Arc::clone(&raft), node.clone(), client.clone())).abort_handle(),
+            tokio::spawn(bereaved.release()).abort_handle(),
             meta.keep_heartbeat(Arc::new(vitals)).abort_handle(),
             meta.keep_reporting_waits(Arc::new(NodeWaits(node.clone()))).abort_handle(),
         ];
-        let tasks = tasks.into_iter().chain(releasing).collect();
         let rpc = parking_lot::Mutex::new(rpc);
         Ok(Self { raft, meta, node, client, fragments: ways.fragments, rpc, tasks })
     }

@@ -22,6 +22,8 @@ use tokio::sync::Notify;
 #[derive(Default)]
 pub(crate) struct Marks {
     max_read_ts: AtomicU64,
+    /// The highest timestamp that a command has brought, whoever led: no later commit may get one below it.
+    applied: AtomicU64,
     entered: Mutex<Entered>,
     changed: Notify,
 }
@@ -51,10 +53,16 @@ impl Marks {
         Timestamp(self.max_read_ts.load(Ordering::SeqCst))
     }
 
+    /// Notes the timestamp of a command that is applied. The leader that made it may have been ahead of the oracle.
+    pub(crate) fn note_applied(&self, ts: u64) {
+        self.applied.fetch_max(ts, Ordering::SeqCst);
+    }
+
     /// Enters a transaction's keys and fixes its timestamp: above every read so far and above `floor`.
     pub(crate) fn enter<'k>(&self, txn: TxnId, keys: impl Iterator<Item = &'k Bytes>, floor: Timestamp) -> Timestamp {
         let mut entered = self.entered.lock();
-        let ts = self.max_read_ts().max(floor).max(entered.last).next();
+        let applied = Timestamp(self.applied.load(Ordering::SeqCst));
+        let ts = self.max_read_ts().max(floor).max(entered.last).max(applied).next();
         entered.last = ts;
         for key in keys {
             entered.keys.insert(key.clone(), (txn, ts));
@@ -118,6 +126,15 @@ fn bounds(span: &kv::Span) -> (Bound<&[u8]>, Bound<&[u8]>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_leader_commits_above_what_an_earlier_one_has_committed_ahead_of_the_oracle() {
+        let marks = Marks::default();
+        marks.note_applied(20);
+        marks.reset(Timestamp(10));
+        let key = Bytes::from_static(b"k");
+        assert_eq!(marks.enter(TxnId(1), [&key].into_iter(), Timestamp(12)), Timestamp(21));
+    }
 
     #[test]
     fn a_writer_commits_above_every_earlier_read_and_blocks_later_ones() {

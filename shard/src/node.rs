@@ -289,6 +289,16 @@ impl Node {
         self.inner.locks.release_of(is_gone)
     }
 
+    /// Transactions that hold locks here.
+    pub fn lock_owners(&self) -> Vec<TxnId> {
+        self.inner.locks.owners()
+    }
+
+    /// Frees what transactions have locked that do not run any more.
+    pub fn release_locks(&self, txns: &[TxnId]) {
+        txns.iter().for_each(|txn| self.inner.locks.release_all(*txn));
+    }
+
     /// Counts over all shards.
     pub fn statistics(&self) -> NodeStatistics {
         let (locked_keys, lock_waiters) = self.inner.locks.counts();
@@ -356,6 +366,7 @@ impl Node {
             | request::Body::CreateReplica(_)
             | request::Body::DeleteReplica(_)
             | request::Body::Hear(_) => Ok(done()),
+            request::Body::FindEnded(_) => Err(Failure::Internal("shards coordinate no transactions".to_owned())),
         }
     }
 

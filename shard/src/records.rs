@@ -12,7 +12,7 @@ use storage::Cf;
 
 use crate::{
     local,
-    replica::{Failure, Replica, read_failure},
+    replica::{Failure, Replica, is_open, read_failure},
     serving::At,
 };
 
@@ -46,7 +46,7 @@ impl Replica {
         let txn = TxnId(command.txn);
         let outcome = self.propose(at, command::Body::Decide(command)).await;
         // Whoever does not know whether it was decided must not let readers pass by.
-        if !matches!(outcome, Err(Failure::Unknown(_) | Failure::Internal(_))) {
+        if !matches!(&outcome, Err(failure) if is_open(failure)) {
             self.promises.forget(txn);
         }
         match outcome? {

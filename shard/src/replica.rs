@@ -154,8 +154,18 @@ impl Replica {
         stale.map_or(Ok(()), |guard| Err(Failure::StaleSchema(*guard)))
     }
 
-    /// Replicates a command and answers its outcome.
+    /// Replicates a command and answers its outcome; leaves it open once this replica has lost touch with the others for
+    /// some time.
     pub(crate) async fn propose(&self, at: At, body: command::Body) -> Result<response::Body, Failure> {
+        tokio::select! {
+            biased;
+            outcome = self.propose_to_end(at, body) => outcome,
+            () = self.group.deposed(at.term) => Err(Failure::Ambiguous("the leader lost touch".to_owned())),
+        }
+    }
+
+    /// Replicates a command and answers its outcome, however long it stays open.
+    pub(crate) async fn propose_to_end(&self, at: At, body: command::Body) -> Result<response::Body, Failure> {
         let command = kv::Command { epoch: at.epoch.0, body: Some(body) }.encode_to_vec().into();
         let outcome = self.group.propose_in(at.term, command).await.map_err(|error| serving::refusal(self, &error))?;
         let response = kv::Response::decode(outcome).map_err(|error| Failure::Internal(error.to_string()))?;
@@ -165,6 +175,11 @@ impl Replica {
             None => Err(Failure::Internal("an empty outcome".to_owned())),
         }
     }
+}
+
+/// Whether a proposal that failed like this may still be carried out.
+pub(crate) fn is_open(failure: &Failure) -> bool {
+    matches!(failure, Failure::Unknown(_) | Failure::Internal(_) | Failure::Ambiguous(_))
 }
 
 /// The failure for an error of the volume during a read.

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use proto::{Epoch, Timestamp, kv};
+use proto::{Epoch, ShardId, Timestamp, kv};
 use sharddb_proto as proto;
 use sharddb_raft as raft;
 
@@ -32,6 +32,14 @@ const FIRST_TERM: u64 = 1;
 pub(crate) struct At {
     pub(crate) epoch: Epoch,
     pub(crate) term: u64,
+}
+
+impl At {
+    /// Names the time that a shard is led by one replica without a break; locks granted in it are held until they are
+    /// released. Shards and terms are counted from 1, far below 2^32.
+    pub(crate) fn tenure(self, shard: ShardId) -> u64 {
+        (shard.0 << 32) | (self.term & u64::from(u32::MAX))
+    }
 }
 
 impl Replica {

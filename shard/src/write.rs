@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use crate::{
     locks::{BehindIntent, Mode, Refusal, Wait},
     mvcc,
-    replica::{Failure, Replica, read_failure},
+    replica::{Failure, Replica, is_open, read_failure},
     serving::At,
 };
 
@@ -53,7 +53,7 @@ impl Replica {
         }
         // A split while waiting: the lock stands, but the row may belong to another shard now.
         self.check_still(at)?;
-        Ok(kv::LockResult { rows })
+        Ok(kv::LockResult { rows, tenure: at.tenure(self.shared.shard) })
     }
 
     async fn lock_key(&self, txn: TxnId, key: &Bytes, mode: Mode, wait: Wait) -> Result<kv::Version, Failure> {
@@ -152,7 +152,7 @@ impl Replica {
         let floor = self.fresh().max(Timestamp(commit.min_commit_ts));
         let commit_ts = self.shared.marks.enter(txn, commit.writes.iter().map(|write| &write.key), floor);
         let mut marked = Marked { replica: self, txn, writes: &commit.writes, relocked: Vec::new(), armed: true };
-        self.check_writes(txn, &commit.writes, &commit.locked, &mut marked.relocked).await?;
+        self.check_writes(at, txn, &commit.writes, &commit.locked, &mut marked.relocked).await?;
         self.check_spans(txn, &commit.read_spans, Timestamp(commit.snapshot_ts)).await?;
         let command = kv::CommitCommand {
             txn: txn.0,
@@ -191,7 +191,7 @@ impl Replica {
         let txn = TxnId(header.txn);
         let prepare_ts = self.shared.marks.enter(txn, prepare.writes.iter().map(|write| &write.key), self.fresh());
         let mut marked = Marked { replica: self, txn, writes: &prepare.writes, relocked: Vec::new(), armed: true };
-        self.check_writes(txn, &prepare.writes, &prepare.locked, &mut marked.relocked).await?;
+        self.check_writes(at, txn, &prepare.writes, &prepare.locked, &mut marked.relocked).await?;
         let command = kv::IntentCommand {
             txn: txn.0,
             primary: prepare.primary,
@@ -228,20 +228,24 @@ impl Replica {
         self.prepare(header, prepare).await.map(drop)
     }
 
-    /// Every write must still be protected by its lock; a lock that a new leader does not know is made up for by the
-    /// version the writer saw when it was granted. Nobody else may hold it by now, or get it before the writes can be read:
-    /// it is taken again, into `relocked`.
+    /// Every write must still be protected by its lock. One granted in another tenure, even if it has been taken again
+    /// since, is made up for by the version that the writer saw when it was granted first. Nobody else may hold it by now,
+    /// or get it before the writes can be read: it is taken again, into `relocked`.
     async fn check_writes(
         &self,
+        at: At,
         txn: TxnId,
         writes: &[kv::Write],
         locked: &[kv::LockedKey],
         relocked: &mut Vec<Bytes>,
     ) -> Result<(), Failure> {
-        let writes = writes.iter().map(|write| (&write.key, write.locked_version, Mode::Update));
-        let locked = locked.iter().map(|locked| (&locked.key, locked.locked_version, Mode::Share));
-        for (key, version, mode) in writes.chain(locked) {
-            if self.shared.locks.protects(txn, key) || self.intent(key)?.is_some_and(|intent| intent.txn == txn.0) {
+        let tenure = at.tenure(self.shared.shard);
+        let writes = writes.iter().map(|write| (&write.key, write.locked_version, write.tenure, Mode::Update));
+        let locked = locked.iter().map(|locked| (&locked.key, locked.locked_version, locked.tenure, Mode::Share));
+        for (key, version, granted, mode) in writes.chain(locked) {
+            let least = if mode == Mode::Update { Mode::NoKeyUpdate } else { Mode::KeyShare };
+            let is_locked = granted == tenure && self.shared.locks.holds(txn, key, least);
+            if is_locked || self.intent(key)?.is_some_and(|intent| intent.txn == txn.0) {
                 continue;
             }
             // Who shuts a table out waits for every writer whose lock is known: this one's is not.
@@ -322,7 +326,9 @@ impl Replica {
             self.check_span(header, span)?;
         }
         let txn = TxnId(header.txn);
-        if let Some(table) = validate.shut_tables.iter().find(|table| !self.shared.locks.protects(txn, table)) {
+        if let Some(table) =
+            validate.shut_tables.iter().find(|table| !self.shared.locks.holds(txn, table, Mode::TableExclusive))
+        {
             return Err(conflict(table, "write"));
         }
         if validate.spans.is_empty() {
@@ -346,22 +352,26 @@ struct Marked<'a> {
 
 impl Marked<'_> {
     /// Proposes in a task of its own, so that the marks are removed whether or not the caller waits for the outcome:
-    /// by applying the command, or here if it is refused. A node that failed leaves the outcome open, and the marks keep
-    /// readers from what may have been committed.
+    /// by applying the command, or here if it is refused. While the outcome is open, here or after a failure of the node,
+    /// the marks keep readers from what may be committed.
     async fn propose(mut self, at: At, body: command::Body) -> Result<response::Body, Failure> {
         self.armed = false;
         let (replica, txn) = (Arc::clone(self.replica), self.txn);
         let keys: Vec<Bytes> = self.writes.iter().map(|write| write.key.clone()).collect();
         let relocked = std::mem::take(&mut self.relocked);
         let proposal = tokio::spawn(async move {
-            let outcome = replica.propose(at, body).await;
-            if !matches!(outcome, Ok(_) | Err(Failure::Internal(_) | Failure::Unknown(_))) {
+            let outcome = replica.propose_to_end(at, body).await;
+            if matches!(&outcome, Err(failure) if !is_open(failure)) {
                 replica.shared.marks.leave(txn, keys.iter());
                 replica.shared.locks.release(txn, &relocked);
             }
             outcome
         });
-        proposal.await.map_err(|error| Failure::Internal(error.to_string()))?
+        tokio::select! {
+            biased;
+            outcome = proposal => outcome.map_err(|error| Failure::Internal(error.to_string()))?,
+            () = self.replica.group.deposed(at.term) => Err(Failure::Ambiguous("the leader lost touch".to_owned())),
+        }
     }
 }
 

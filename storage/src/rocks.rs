@@ -39,6 +39,8 @@ impl Default for RocksOptions {
 
 /// Sorts after every key in use: the first four bytes of a key are a storage id, and those are below 2^32 - 1.
 const LAST: [u8; 8] = [0xff; 8];
+/// Attempts to take tables in while flushes are under way. Each waits for one of them to end.
+const INGEST_ATTEMPTS_MAX: u32 = 64;
 /// Bits a key of the bloom filters: one percent of needless reads.
 const BLOOM_BITS: f64 = 10.0;
 
@@ -249,13 +251,19 @@ impl Engine for RocksEngine {
             return Ok(());
         }
         let links: Vec<PathBuf> = files.iter().map(|file| file.with_added_extension("ingested")).collect();
-        for (file, link) in files.iter().zip(&links) {
-            link_anew(file, link).map_err(|source| Error::Io { action: "link a table", source })?;
+        let mut attempts = 1;
+        loop {
+            for (file, link) in files.iter().zip(&links) {
+                link_anew(file, link).map_err(|source| Error::Io { action: "link a table", source })?;
+            }
+            let mut options = IngestExternalFileOptions::default();
+            options.set_move_files(true);
+            match self.db.ingest_external_file_cf_opts(self.family(cf), &options, links.clone()) {
+                // Another flush was under way, which has ended by now.
+                Err(error) if error.kind() == ErrorKind::TryAgain && attempts < INGEST_ATTEMPTS_MAX => attempts += 1,
+                ingested => return ingested.map_err(|error| convert(error, "ingest tables")),
+            }
         }
-        let mut options = IngestExternalFileOptions::default();
-        options.set_move_files(true);
-        let ingested = self.db.ingest_external_file_cf_opts(self.family(cf), &options, links);
-        ingested.map_err(|error| convert(error, "ingest tables"))
     }
 
     fn approximate_size(&self, cf: Cf, span: &Span) -> u64 {

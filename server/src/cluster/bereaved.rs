@@ -1,12 +1,19 @@
-//! Locks whose owners are gone: the frontend that ran their transactions was stopped, restarted or cut off.
+//! Locks that nobody will release: their coordinator was stopped, restarted or cut off, or their transaction has ended
+//! without its release having arrived.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use proto::{Coordinator, NodeId};
+use kv::Client;
+use proto::{Coordinator, NodeId, TxnId};
 use shard::Node;
+use sharddb_kv as kv;
 use sharddb_proto as proto;
 use sharddb_shard as shard;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Peers;
 
@@ -15,13 +22,41 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// How long a coordinator may be cut off before its locks go. It may still commit: commits check versions where they miss
 /// a lock.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Transactions that a coordinator is asked about in one look.
+const ASKED_MAX: usize = 4096;
+/// How long an answer may take; the next look asks again.
+const ANSWER_TIME_MAX: Duration = Duration::from_millis(500);
 
-/// Frees the locks of coordinators that are gone, for as long as the task runs.
-pub(crate) async fn release(node: Node, peers: Arc<Peers>) {
-    let mut silent_since: HashMap<u64, Instant> = HashMap::new();
-    let own = peers.nodes.own();
-    loop {
-        tokio::time::sleep(INTERVAL).await;
+/// Frees such locks of a node.
+pub(crate) struct Bereaved {
+    pub(crate) node: Node,
+    /// Of this process, the coordinator `own`.
+    pub(crate) client: Client,
+    pub(crate) own: NodeId,
+    /// None for a node that stands alone.
+    pub(crate) peers: Option<Arc<Peers>>,
+}
+
+impl Bereaved {
+    /// Works for as long as the task runs.
+    pub(crate) async fn release(self) {
+        let mut silent_since: HashMap<u64, Instant> = HashMap::new();
+        let mut seen: HashSet<TxnId> = HashSet::new();
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            if let Some(peers) = &self.peers {
+                self.release_of_gone(peers, &mut silent_since);
+            }
+            let owners = self.node.lock_owners();
+            // Most transactions end by themselves between two looks.
+            let suspects = owners.iter().copied().filter(|txn| seen.contains(txn));
+            self.release_ended(suspects).await;
+            seen = owners.into_iter().collect();
+        }
+    }
+
+    /// Frees the locks of coordinators that are gone.
+    fn release_of_gone(&self, peers: &Peers, silent_since: &mut HashMap<u64, Instant>) {
         let others = peers.known();
         for other in &others {
             match peers.nodes.heard_of(NodeId(*other)) {
@@ -31,11 +66,10 @@ pub(crate) async fn release(node: Node, peers: Arc<Peers>) {
         }
         silent_since.retain(|other, _| others.contains(other));
         let is_gone = |coordinator: Coordinator| {
-            if coordinator.node == Coordinator::new(own, 0).node {
+            if is_at(coordinator, self.own) {
                 return false;
             }
-            let Some(other) = others.iter().find(|other| Coordinator::new(NodeId(**other), 0).node == coordinator.node)
-            else {
+            let Some(other) = others.iter().find(|other| is_at(coordinator, NodeId(**other))) else {
                 return true;
             };
             let born_again = peers
@@ -44,9 +78,40 @@ pub(crate) async fn release(node: Node, peers: Arc<Peers>) {
                 .is_some_and(|(incarnation, _)| Coordinator::new(NodeId(*other), incarnation) != coordinator);
             born_again || silent_since.get(other).is_some_and(|since| since.elapsed() >= PATIENCE)
         };
-        let released = node.release_locks_of(is_gone);
+        let released = self.node.release_locks_of(is_gone);
         if released > 0 {
             tracing::info!(transactions = released, "locks were freed whose coordinators are gone");
         }
     }
+
+    /// Frees the locks of those transactions that have ended, as their coordinators say.
+    async fn release_ended(&self, suspects: impl Iterator<Item = TxnId>) {
+        let mut by_node: HashMap<u64, Vec<TxnId>> = HashMap::new();
+        for txn in suspects {
+            by_node.entry(txn.coordinator().node).or_default().push(txn);
+        }
+        for (node, mut txns) in by_node {
+            txns.truncate(ASKED_MAX);
+            let ended = self.ended(node, txns).await;
+            if !ended.is_empty() {
+                tracing::info!(transactions = ended.len(), "locks were freed that ended transactions have left behind");
+            }
+            self.node.release_locks(&ended);
+        }
+    }
+
+    async fn ended(&self, coordinator: u64, txns: Vec<TxnId>) -> Vec<TxnId> {
+        if is_at(txns[0].coordinator(), self.own) {
+            return self.client.ended(txns);
+        }
+        let others = self.peers.as_ref().map(|peers| peers.known()).unwrap_or_default();
+        let named = |other: &&u64| Coordinator::new(NodeId(**other), 0).node == coordinator;
+        let Some(node) = others.iter().find(named) else { return Vec::new() };
+        timeout(ANSWER_TIME_MAX, self.client.find_ended(NodeId(*node), &txns)).await.ok().flatten().unwrap_or_default()
+    }
+}
+
+/// Whether a coordinator is a process on this node.
+fn is_at(coordinator: Coordinator, node: NodeId) -> bool {
+    coordinator.node == Coordinator::new(node, 0).node
 }

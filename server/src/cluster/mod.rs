@@ -8,7 +8,7 @@ mod service;
 mod vitals;
 mod waits;
 
-pub(crate) use bereaved::release;
+pub(crate) use bereaved::Bereaved;
 pub use join::JoinError;
 pub(crate) use join::join;
 pub(crate) use meta_member::MetaMember;

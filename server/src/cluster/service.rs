@@ -6,7 +6,7 @@ use fragment::{FragmentError, FragmentStream};
 use futures::{StreamExt, future::BoxFuture, stream};
 use meta::RemoteMeta;
 use proto::{
-    CatalogVersion, NodeId,
+    CatalogVersion, NodeId, TxnId,
     kv::{self, failure, request, response},
     meta as wire,
     raft::{FetchSnapshot, Message, SnapshotChunk},
@@ -15,6 +15,7 @@ use proto::{
 use raft::{RaftHost, TransportError};
 use shard::Node;
 use sharddb_fragment as fragment;
+use sharddb_kv::Client;
 use sharddb_meta as meta;
 use sharddb_proto as proto;
 use sharddb_raft as raft;
@@ -33,6 +34,7 @@ pub(crate) struct Hub {
 #[derive(Default)]
 struct Layers {
     node: OnceLock<Node>,
+    client: OnceLock<Client>,
     meta: OnceLock<RemoteMeta>,
     member: OnceLock<MetaMember>,
 }
@@ -48,6 +50,11 @@ impl Hub {
         let _ = self.layers.meta.set(meta);
     }
 
+    /// Begins to answer questions about the transactions of this process.
+    pub(crate) fn serve_client(&self, client: Client) {
+        let _ = self.layers.client.set(client);
+    }
+
     /// Begins to answer requests to shards, and to have a member of the meta group if that is wanted.
     pub(crate) fn serve_node(&self, node: Node, member: MetaMember) {
         let _ = self.layers.node.set(node);
@@ -57,6 +64,12 @@ impl Hub {
 
 fn failed(kind: failure::Kind) -> kv::Response {
     kv::Response { body: Some(response::Body::Failure(kv::Failure { kind: Some(kind) })), ..kv::Response::default() }
+}
+
+fn ended(client: &Client, find: &kv::FindEnded) -> kv::Response {
+    let txns = client.ended(find.txns.iter().map(|txn| TxnId(*txn)));
+    let ended = kv::Ended { txns: txns.into_iter().map(|txn| txn.0).collect() };
+    kv::Response { body: Some(response::Body::Ended(ended)), ..kv::Response::default() }
 }
 
 fn starting() -> failure::Kind {
@@ -79,6 +92,9 @@ impl rpc::Service for Hub {
             let answer = match &request.body {
                 Some(request::Body::CreateReplica(_)) if shard == meta::placement::META => member.begin().await,
                 Some(request::Body::DeleteReplica(_)) if shard == meta::placement::META => member.end().await,
+                Some(request::Body::FindEnded(find)) => {
+                    layers.client.get().map_or_else(|| failed(starting()), |client| ended(client, find))
+                }
                 _ => node.execute(request).await,
             };
             let catalog_version = news.map_or(0, |meta| meta.newest_catalog_version().0);

@@ -128,8 +128,8 @@ async fn a_fragment_sees_its_snapshot_and_the_own_writes() {
     assert_eq!(batches[0].column(2).as_binary::<i32>().value(7), &fixture.entry(7, "").0[..]);
     let (added, value) = fixture.entry(5000, "new");
     let overlay = vec![
-        kv::Write { key: fixture.entry(3, "").0, value: None, locked_version: 0 },
-        kv::Write { key: added, value: Some(value), locked_version: 0 },
+        kv::Write { key: fixture.entry(3, "").0, value: None, ..kv::Write::default() },
+        kv::Write { key: added, value: Some(value), ..kv::Write::default() },
     ];
     let batches = fixture.run(fixture.spec(None), 0, overlay).await.expect("rows");
     let expected: Vec<i32> = (0..1100).filter(|a| *a != 3).chain([5000]).collect();

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use sharddb_kv::{BoxFuture, Client, Error, Transport, TxnOptions};
+use sharddb_kv::{BoxFuture, Client, Error, RowLock, Transport, TxnOptions};
 use sharddb_proto::{
     Coordinator, NodeId, Timestamp,
     kv::{self, failure, request, response, txn_status},
@@ -21,7 +21,7 @@ use crate::{
 const TXN: u64 = 7;
 
 async fn commit(fixture: &Fixture, name: &str, value: &'static str, retried: bool) -> response::Body {
-    let write = kv::Write { key: key(name), value: Some(Bytes::from_static(value.as_bytes())), locked_version: 0 };
+    let write = kv::Write { key: key(name), value: Some(Bytes::from_static(value.as_bytes())), ..kv::Write::default() };
     let commit = kv::Commit { writes: vec![write], retried, ..kv::Commit::default() };
     send(fixture, TXN, &key(name), request::Body::Commit(commit)).await
 }
@@ -139,6 +139,10 @@ async fn a_commit_that_never_gets_through_has_not_happened() {
     assert_eq!(all(&client).await, pairs(&[]));
 }
 
+fn is_conflict(body: &response::Body) -> bool {
+    matches!(body, response::Body::Failure(kv::Failure { kind: Some(failure::Kind::Conflict(_)) }))
+}
+
 /// A leader that lost another one's locks knows nothing of this writer's: its row may have been locked again since.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_whose_lock_is_lost_does_not_pass_its_next_holder() {
@@ -146,12 +150,10 @@ async fn a_writer_whose_lock_is_lost_does_not_pass_its_next_holder() {
     let seen = committed(&commit(&fixture, "a", "1", false).await);
     let mut holder = fixture.client().begin(TxnOptions::default());
     holder.lock(&[key("a")], UPDATE).await.expect("nobody holds the lock");
-    let write = kv::Write { key: key("a"), value: Some(Bytes::from_static(b"lost")), locked_version: seen.0 };
+    let write =
+        kv::Write { key: key("a"), value: Some(Bytes::from_static(b"lost")), locked_version: seen.0, tenure: 0 };
     let late = kv::Commit { writes: vec![write.clone()], ..kv::Commit::default() };
     let answer = send(&fixture, TXN + 1, &key("a"), request::Body::Commit(late.clone())).await;
-    let is_conflict = |body: &response::Body| {
-        matches!(body, response::Body::Failure(kv::Failure { kind: Some(failure::Kind::Conflict(_)) }))
-    };
     assert!(is_conflict(&answer), "{answer:?}");
     let prepare = kv::Prepare { writes: vec![write], primary: key("a"), is_primary: true, ..kv::Prepare::default() };
     let answer = send(&fixture, TXN + 2, &key("a"), request::Body::Prepare(prepare)).await;
@@ -162,4 +164,81 @@ async fn a_writer_whose_lock_is_lost_does_not_pass_its_next_holder() {
     let mut next = fixture.client().begin(TxnOptions::default());
     next.lock(&[key("a")], UPDATE).await.expect("the commit has left no lock behind");
     next.rollback().await;
+}
+
+/// Granted again by another leader, a lock says nothing of what happened in between.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_was_lost_and_taken_again_does_not_cover_what_was_read_before() {
+    let fixture = Fixture::new().await;
+    let seen = committed(&commit(&fixture, "a", "1", false).await);
+    let between = kv::Write {
+        key: key("a"),
+        value: Some(Bytes::from_static(b"between")),
+        locked_version: seen.0,
+        ..kv::Write::default()
+    };
+    let between = kv::Commit { writes: vec![between], ..kv::Commit::default() };
+    committed(&send(&fixture, TXN + 1, &key("a"), request::Body::Commit(between)).await);
+    let lock = kv::Lock { keys: vec![key("a")], mode: kv::LockMode::Update.into(), ..kv::Lock::default() };
+    let granted = send(&fixture, TXN + 2, &key("a"), request::Body::Lock(lock)).await;
+    assert!(matches!(granted, response::Body::Lock(_)), "{granted:?}");
+    let write = |tenure| kv::Write { key: key("a"), value: None, locked_version: seen.0, tenure };
+    let stale = kv::Commit { writes: vec![write(u64::MAX)], ..kv::Commit::default() };
+    let answer = send(&fixture, TXN + 2, &key("a"), request::Body::Commit(stale)).await;
+    assert!(is_conflict(&answer), "{answer:?}");
+    assert_eq!(all(fixture.client()).await, pairs(&[("a", "between")]));
+}
+
+/// Grants every lock as if by another leader than the last one, and the second as if somebody had written meanwhile.
+struct NewLeaders {
+    node: sharddb_shard::Node,
+    grants: AtomicU32,
+}
+
+impl Transport for NewLeaders {
+    fn call<'a>(&'a self, _: NodeId, request: kv::Request) -> BoxFuture<'a, kv::Response> {
+        Box::pin(async move {
+            let mut answer = self.node.execute(request).await;
+            if let Some(response::Body::Lock(granted)) = &mut answer.body {
+                let count = self.grants.fetch_add(1, Ordering::SeqCst);
+                granted.tenure = u64::from(count);
+                let newest = granted.rows.iter_mut().filter_map(|row| row.newest.as_mut());
+                newest.for_each(|newest| newest.commit_ts += u64::from(count));
+            }
+            answer
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_written_while_its_lock_was_lost_ends_the_transaction() {
+    let fixture = Fixture::new().await;
+    committed(&commit(&fixture, "a", "1", false).await);
+    let transport = NewLeaders { node: fixture.volume.node().clone(), grants: AtomicU32::new(0) };
+    let meta = Through(fixture.client().clone());
+    let client = Client::open(Arc::new(transport), Arc::new(meta), Coordinator::default()).await;
+    let mut txn = client.expect("the range map is read").begin(TxnOptions::default());
+    txn.lock(&[key("a")], UPDATE).await.expect("nobody holds the lock");
+    let error = txn.lock(&[key("a")], UPDATE).await.expect_err("somebody has written the row");
+    assert!(matches!(error, Error::Conflict { .. }), "{error:?}");
+    txn.rollback().await;
+}
+
+/// The release of an ended transaction's locks may be lost, or pass its last request on the way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_an_ended_transaction_has_left_behind_is_freed() {
+    let fixture = Fixture::new().await;
+    let own = Coordinator::new(NodeId(1), 1);
+    let lock = kv::Lock { keys: vec![key("a")], mode: kv::LockMode::Update.into(), ..kv::Lock::default() };
+    let granted = send(&fixture, own.txn(42).0, &key("a"), request::Body::Lock(lock)).await;
+    assert!(matches!(granted, response::Body::Lock(_)), "{granted:?}");
+    let mut running = fixture.client().begin(TxnOptions::default());
+    running.lock(&[key("b")], UPDATE).await.expect("nobody holds the lock");
+    let mut next = fixture.client().begin(TxnOptions::default());
+    next.lock(&[key("a")], UPDATE).await.expect("the lock is freed");
+    let nowait = RowLock { wait: kv::WaitPolicy::Nowait, ..UPDATE };
+    let error = next.lock(&[key("b")], nowait).await.expect_err("a transaction that runs keeps its locks");
+    assert!(matches!(error, Error::LockNotAvailable { .. }), "{error:?}");
+    next.rollback().await;
+    running.rollback().await;
 }

@@ -22,7 +22,7 @@ pub(crate) async fn send(fixture: &Fixture, txn: u64, at: &Bytes, body: request:
 
 /// First phase at one shard for a transaction whose primary is `primary`.
 async fn prepare(fixture: &Fixture, txn: u64, primary: &Bytes, at: &Bytes, begun: Timestamp) -> response::Body {
-    let write = kv::Write { key: at.clone(), value: Some(Bytes::from_static(b"new")), locked_version: 0 };
+    let write = kv::Write { key: at.clone(), value: Some(Bytes::from_static(b"new")), ..kv::Write::default() };
     let prepare = kv::Prepare {
         writes: vec![write],
         primary: primary.clone(),

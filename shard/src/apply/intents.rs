@@ -25,6 +25,7 @@ impl Run<'_> {
     pub(super) fn intent(&mut self, command: kv::IntentCommand) -> Result<response::Body, Fatal> {
         self.settle()?;
         let txn = TxnId(command.txn);
+        self.shared.marks.note_applied(command.prepare_ts);
         if command.write_record && !self.open_record(&command)? {
             self.after(Effect::Prepared(txn, command.writes));
             return Ok(failed(failure::Kind::Aborted(kv::Done {})));
@@ -67,6 +68,7 @@ impl Run<'_> {
     pub(super) fn resolve(&mut self, command: kv::ResolveCommand) -> Result<response::Body, Fatal> {
         self.settle()?;
         let commit = command.commit.then_some(Timestamp(command.commit_ts));
+        self.shared.marks.note_applied(command.commit_ts);
         let mut resolved = BTreeSet::new();
         for key in &command.keys {
             if let Some(intent) = self.read_intent(key)?.filter(|intent| intent.txn == command.txn) {

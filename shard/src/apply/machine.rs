@@ -210,6 +210,7 @@ impl<'a> Run<'a> {
 
     fn commit(&mut self, commit: kv::CommitCommand) -> Result<response::Body, Fatal> {
         let (txn, ts) = (TxnId(commit.txn), Timestamp(commit.commit_ts));
+        self.shared.marks.note_applied(commit.commit_ts);
         if self.is_barred(txn, ts, &commit.writes)? {
             self.after(Effect::Committed(txn, commit.writes));
             return Ok(failed(failure::Kind::Aborted(kv::Done {})));

@@ -105,11 +105,16 @@ impl LockTable {
         state.grant_next(key);
     }
 
-    /// Whether the transaction holds the key in a mode that keeps other writers out.
-    pub(crate) fn protects(&self, txn: TxnId, key: &[u8]) -> bool {
+    /// Whether the transaction holds the key in this mode or a stronger one.
+    pub(crate) fn holds(&self, txn: TxnId, key: &[u8], least: Mode) -> bool {
         let state = self.state.lock();
         let entry = state.keys.get(key);
-        entry.is_some_and(|entry| entry.holders.iter().any(|(holder, _)| *holder == txn))
+        entry.is_some_and(|entry| entry.holders.iter().any(|(holder, mode)| *holder == txn && *mode >= least))
+    }
+
+    /// Every transaction that holds a lock.
+    pub(crate) fn owners(&self) -> Vec<TxnId> {
+        self.state.lock().held.keys().copied().collect()
     }
 
     /// Notes that a transaction waits until `owner` ends. The wait counts for cycles until it is withdrawn.

@@ -94,3 +94,49 @@ fn readers_outlive_the_engine_handle() {
     assert!(cursor.first().expect("moves"));
     assert_eq!(cursor.value(), b"value");
 }
+
+/// Replicas are filled from files while others write and flush.
+#[test]
+fn tables_are_taken_in_beside_writes_and_flushes() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let engine = RocksEngine::open(&folder.path().join("data"), &small()).expect("opens");
+    let writing = std::sync::atomic::AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for count in 0_u64.. {
+                if !writing.load(std::sync::atomic::Ordering::SeqCst) {
+                    return;
+                }
+                let mut batch = Batch::default();
+                batch.put(Cf::Data, [&b"z"[..], &count.to_be_bytes()].concat(), vec![0; 1000]);
+                engine.write(&batch).expect("a write succeeds");
+                if count.is_multiple_of(50) {
+                    engine.flush().expect("a flush succeeds");
+                }
+            }
+        });
+        let takers: Vec<_> = ["a", "b"].map(|name| scope.spawn(|| take_in(&engine, folder.path(), name))).into();
+        let taken: Vec<bool> = takers.into_iter().map(|taker| taker.join().is_ok()).collect();
+        writing.store(false, std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(taken, [true, true]);
+    });
+}
+
+/// Replaces a span by what it holds, again and again.
+fn take_in(engine: &RocksEngine, folder: &std::path::Path, name: &str) {
+    let span = Span::new(name, format!("{name}~"));
+    let key = format!("{name}00000001");
+    for count in 0..50 {
+        let mut batch = Batch::default();
+        batch.put(Cf::Data, key.as_bytes(), format!("{count}").into_bytes());
+        engine.write(&batch).expect("a write succeeds");
+        let base = folder.join(format!("{name}{count}"));
+        let files = sharddb_storage::export(engine, engine.snapshot().as_ref(), Cf::Data, &span, &base);
+        let mut batch = Batch::default();
+        batch.delete_range(Cf::Data, span.clone());
+        engine.write(&batch).expect("a write succeeds");
+        engine.ingest(Cf::Data, &files.expect("a span is exported")).expect("tables are taken in");
+        let found = engine.get(Cf::Data, key.as_bytes()).expect("reads");
+        assert_eq!(found, Some(format!("{count}").into_bytes()));
+    }
+}
