@@ -27,7 +27,7 @@ use crate::{
     http::{self, Status},
     identity::{KnownNode, NodeIdentity},
     system,
-    volume::{FIRST_NODE, Membership},
+    volume::Membership,
 };
 
 /// Connections that wait to be accepted: thousands of clients may come at once.
@@ -207,8 +207,9 @@ async fn membership(
     let timing = rpc::Timing::default();
     if identity.node == 0 {
         if config.join.is_empty() {
-            (identity.node, identity.cluster_id) = (FIRST_NODE, format!("{:032x}", rand::random::<u128>()));
-            identity.meta_members = vec![FIRST_NODE];
+            (identity.node, identity.cluster_id) =
+                (sharddb_node::FIRST_NODE, format!("{:032x}", rand::random::<u128>()));
+            identity.meta_members = vec![sharddb_node::FIRST_NODE];
         } else {
             let joined = cluster::join(&config.join, &record, &security, &timing).await.map_err(StartError::from)?;
             (identity.node, identity.cluster_id) = (joined.node, joined.cluster_id);

@@ -1,119 +1,35 @@
-//! What this node does with the calls of others.
+//! The calls of other nodes, as they come from their connections.
 
-use std::sync::{Arc, OnceLock};
-
-use fragment::{FragmentError, FragmentStream};
-use futures::{StreamExt, future::BoxFuture, stream};
-use meta::RemoteMeta;
+use fragment::FragmentStream;
+use futures::future::BoxFuture;
 use proto::{
-    CatalogVersion, NodeId, TxnId,
-    kv::{self, failure, request, response},
-    meta as wire,
+    NodeId,
+    kv::{Fragment, Request, Response},
+    meta::{Answer, Call},
     raft::{FetchSnapshot, Message, SnapshotChunk},
-    rpc::{JoinAnswer, JoinRequest, Joined, join_answer},
+    rpc::{JoinAnswer, JoinRequest},
 };
-use raft::{RaftHost, TransportError};
-use shard::Node;
+use raft::TransportError;
 use sharddb_fragment as fragment;
-use sharddb_kv::Client;
-use sharddb_meta as meta;
+use sharddb_node::Hub;
 use sharddb_proto as proto;
 use sharddb_raft as raft;
 use sharddb_rpc as rpc;
-use sharddb_shard as shard;
 
-use super::MetaMember;
+/// Hands calls to the layers of this node.
+pub(crate) struct Served(pub(crate) Hub);
 
-/// The layers of this node, as far as they have started. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Hub {
-    raft: Arc<RaftHost>,
-    layers: Arc<Layers>,
-}
-
-#[derive(Default)]
-struct Layers {
-    node: OnceLock<Node>,
-    client: OnceLock<Client>,
-    meta: OnceLock<RemoteMeta>,
-    member: OnceLock<MetaMember>,
-}
-
-impl Hub {
-    pub(crate) fn new(raft: Arc<RaftHost>) -> Self {
-        Self { raft, layers: Arc::default() }
+impl rpc::Service for Served {
+    fn request(&self, _from: NodeId, request: Request) -> BoxFuture<'static, Response> {
+        self.0.request(request)
     }
 
-    /// Begins to answer calls to the meta group.
-    pub(crate) fn serve_meta(&self, meta: RemoteMeta) {
-        // Set once, when the node starts.
-        let _ = self.layers.meta.set(meta);
-    }
-
-    /// Begins to answer questions about the transactions of this process.
-    pub(crate) fn serve_client(&self, client: Client) {
-        let _ = self.layers.client.set(client);
-    }
-
-    /// Begins to answer requests to shards, and to have a member of the meta group if that is wanted.
-    pub(crate) fn serve_node(&self, node: Node, member: MetaMember) {
-        let _ = self.layers.node.set(node);
-        let _ = self.layers.member.set(member);
-    }
-}
-
-fn failed(kind: failure::Kind) -> kv::Response {
-    kv::Response { body: Some(response::Body::Failure(kv::Failure { kind: Some(kind) })), ..kv::Response::default() }
-}
-
-fn ended(client: &Client, find: &kv::FindEnded) -> kv::Response {
-    let txns = client.ended(find.txns.iter().map(|txn| TxnId(*txn)));
-    let ended = kv::Ended { txns: txns.into_iter().map(|txn| txn.0).collect() };
-    kv::Response { body: Some(response::Body::Ended(ended)), ..kv::Response::default() }
-}
-
-fn starting() -> failure::Kind {
-    failure::Kind::Unreachable("the node is starting".to_owned())
-}
-
-impl rpc::Service for Hub {
-    fn request(&self, _from: NodeId, request: kv::Request) -> BoxFuture<'static, kv::Response> {
-        let layers = Arc::clone(&self.layers);
-        Box::pin(async move {
-            let (Some(node), Some(member)) = (layers.node.get(), layers.member.get()) else {
-                return failed(starting());
-            };
-            let (shard, version) =
-                request.header.as_ref().map_or((0, 0), |header| (header.shard, header.catalog_version));
-            let news = layers.meta.get();
-            if let Some(meta) = news {
-                meta.note_catalog(CatalogVersion(version));
-            }
-            let answer = match &request.body {
-                Some(request::Body::CreateReplica(_)) if shard == meta::placement::META => member.begin().await,
-                Some(request::Body::DeleteReplica(_)) if shard == meta::placement::META => member.end().await,
-                Some(request::Body::FindEnded(find)) => {
-                    layers.client.get().map_or_else(|| failed(starting()), |client| ended(client, find))
-                }
-                _ => node.execute(request).await,
-            };
-            let catalog_version = news.map_or(0, |meta| meta.newest_catalog_version().0);
-            kv::Response { catalog_version, ..answer }
-        })
-    }
-
-    fn fragment(&self, _from: NodeId, request: kv::Fragment) -> FragmentStream {
-        if let (Some(meta), Some(header)) = (self.layers.meta.get(), &request.header) {
-            meta.note_catalog(CatalogVersion(header.catalog_version));
-        }
-        match self.layers.node.get() {
-            Some(node) => node.fragment(request),
-            None => stream::once(async { Err(FragmentError::Refused(starting())) }).boxed(),
-        }
+    fn fragment(&self, _from: NodeId, request: Fragment) -> FragmentStream {
+        self.0.fragment(request)
     }
 
     fn raft(&self, from: NodeId, message: Message) {
-        self.raft.receive(from.0, message);
+        self.0.raft(from, message);
     }
 
     fn fetch_snapshot(
@@ -121,45 +37,14 @@ impl rpc::Service for Hub {
         _from: NodeId,
         request: FetchSnapshot,
     ) -> BoxFuture<'static, Result<SnapshotChunk, TransportError>> {
-        let raft = Arc::clone(&self.raft);
-        Box::pin(async move { raft.serve_snapshot(request).await })
+        self.0.fetch_snapshot(request)
     }
 
-    fn meta(&self, _from: NodeId, call: wire::Call) -> BoxFuture<'static, wire::Answer> {
-        let local = self.layers.meta.get().and_then(RemoteMeta::local);
-        Box::pin(async move {
-            match local {
-                Some(meta) => meta.call(call).await,
-                None => {
-                    let nobody = wire::NotLeader { leader: 0 };
-                    wire::Answer { body: Some(wire::answer::Body::NotLeader(nobody)) }
-                }
-            }
-        })
+    fn meta(&self, _from: NodeId, call: Call) -> BoxFuture<'static, Answer> {
+        self.0.meta(call)
     }
 
     fn join(&self, request: JoinRequest) -> BoxFuture<'static, JoinAnswer> {
-        let layers = Arc::clone(&self.layers);
-        Box::pin(async move {
-            let outcome = match layers.meta.get() {
-                None => join_answer::Outcome::Refused("the node that was asked is starting".to_owned()),
-                Some(meta) => match admit(meta, request.node.unwrap_or_default()).await {
-                    Ok(joined) => join_answer::Outcome::Joined(joined),
-                    Err(error) => join_answer::Outcome::Refused(error.to_string()),
-                },
-            };
-            JoinAnswer { outcome: Some(outcome) }
-        })
+        self.0.join(request)
     }
-}
-
-async fn admit(meta: &RemoteMeta, node: wire::Node) -> sharddb_kv::Result<Joined> {
-    let joined = meta.join(node).await?;
-    let nodes = meta.nodes().await?;
-    Ok(Joined {
-        cluster_id: joined.cluster_id,
-        node: joined.node,
-        members: nodes.nodes.into_iter().filter_map(|report| report.node).collect(),
-        meta_members: nodes.meta_members,
-    })
 }

@@ -15,7 +15,7 @@ use sharddb_proto as proto;
 use sharddb_shard as shard;
 use tokio::time::{Instant, timeout};
 
-use super::Peers;
+use crate::Peers;
 
 /// Time between looks.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -34,7 +34,7 @@ pub(crate) struct Bereaved {
     pub(crate) client: Client,
     pub(crate) own: NodeId,
     /// None for a node that stands alone.
-    pub(crate) peers: Option<Arc<Peers>>,
+    pub(crate) peers: Option<Arc<dyn Peers>>,
 }
 
 impl Bereaved {
@@ -45,7 +45,7 @@ impl Bereaved {
         loop {
             tokio::time::sleep(INTERVAL).await;
             if let Some(peers) = &self.peers {
-                self.release_of_gone(peers, &mut silent_since);
+                self.release_of_gone(peers.as_ref(), &mut silent_since);
             }
             let owners = self.node.lock_owners();
             // Most transactions end by themselves between two looks.
@@ -56,10 +56,10 @@ impl Bereaved {
     }
 
     /// Frees the locks of coordinators that are gone.
-    fn release_of_gone(&self, peers: &Peers, silent_since: &mut HashMap<u64, Instant>) {
+    fn release_of_gone(&self, peers: &dyn Peers, silent_since: &mut HashMap<u64, Instant>) {
         let others = peers.known();
         for other in &others {
-            match peers.nodes.heard_of(NodeId(*other)) {
+            match peers.heard_of(NodeId(*other)) {
                 Some((_, true)) => drop(silent_since.remove(other)),
                 _ => drop(silent_since.entry(*other).or_insert_with(Instant::now)),
             }
@@ -73,7 +73,6 @@ impl Bereaved {
                 return true;
             };
             let born_again = peers
-                .nodes
                 .heard_of(NodeId(*other))
                 .is_some_and(|(incarnation, _)| Coordinator::new(NodeId(*other), incarnation) != coordinator);
             born_again || silent_since.get(other).is_some_and(|since| since.elapsed() >= PATIENCE)

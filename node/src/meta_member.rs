@@ -11,7 +11,7 @@ use sharddb_raft as raft;
 use sharddb_storage::Engine;
 use tokio::sync::Mutex;
 
-use super::ClusterMover;
+use crate::mover::ClusterMover;
 
 /// Makes and ends this node's member of the meta group. Cheap to clone.
 #[derive(Clone)]
