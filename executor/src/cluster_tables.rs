@@ -1,8 +1,9 @@
-//! `sharddb.nodes`, `sharddb.shards`, `sharddb.ranges` and `sharddb.jobs`: the cluster as its meta group sees it.
+//! `sharddb.nodes`, `sharddb.shards`, `sharddb.ranges` and `sharddb.jobs`: the cluster as its meta group sees it; and
+//! `sharddb.replica_checksums`: whether the replicas of each shard hold the same.
 
 use std::sync::Arc;
 
-use kv::ClusterClient;
+use kv::{Client, ReplicaChecksum};
 use proto::{
     SqlResult,
     meta::{Job, NodeReport, NodeState, Nodes, RangeDescriptor},
@@ -18,12 +19,14 @@ use crate::system_catalog::array;
 type Rows = Vec<Vec<Datum>>;
 
 /// The rows of a table of the schema `sharddb`; `None` if there is none of this name.
-pub(crate) async fn rows(name: &str, cluster: &dyn ClusterClient, catalog: &Catalog) -> SqlResult<Option<Rows>> {
+pub(crate) async fn rows(name: &str, client: &Client, catalog: &Catalog) -> SqlResult<Option<Rows>> {
+    let cluster = client.meta().cluster();
     Ok(Some(match name {
         "nodes" => nodes(&cluster.nodes().await?),
         "shards" => cluster.range_reports().await?.iter().map(|range| shard(range, catalog)).collect(),
         "ranges" => cluster.range_reports().await?.iter().flat_map(|range| parts(range, catalog)).collect(),
         "jobs" => cluster.jobs().await?.iter().map(job).collect(),
+        "replica_checksums" => client.check_replicas().await?.iter().map(|sum| checksum(sum, catalog)).collect(),
         _ => return Ok(None),
     }))
 }
@@ -71,12 +74,10 @@ fn node(report: &NodeReport, answer: &Nodes) -> Option<Vec<Datum>> {
 
 /// A shard, with the table that it begins with.
 fn shard(range: &RangeDescriptor, catalog: &Catalog) -> Vec<Datum> {
-    let begins = |table: &&Arc<TableDescriptor>| range.start.starts_with(&key::table_span(table.storage_id).0);
-    let table = tables(catalog).find(begins);
     let factor = i32::try_from(range.replication_factor).ok().filter(|factor| *factor != 0);
     vec![
         number(range.shard),
-        table.map_or(Datum::Null, |table| Datum::text(table.name.as_str())),
+        table_at(&range.start, catalog),
         bytes(&range.start),
         end(&range.end),
         number(range.epoch),
@@ -85,6 +86,31 @@ fn shard(range: &RangeDescriptor, catalog: &Catalog) -> Vec<Datum> {
         ids(&range.learners),
         Datum::text(range.state.as_str()),
         factor.map_or(Datum::Null, Datum::Int4),
+    ]
+}
+
+/// The name of the table that a range begins with.
+fn table_at(start: &[u8], catalog: &Catalog) -> Datum {
+    let begins = |table: &&Arc<TableDescriptor>| start.starts_with(&key::table_span(table.storage_id).0);
+    tables(catalog).find(begins).map_or(Datum::Null, |table| Datum::text(table.name.as_str()))
+}
+
+/// A replica, with the table that its shard begins with.
+fn checksum(replica: &ReplicaChecksum, catalog: &Catalog) -> Vec<Datum> {
+    let sum = replica.sum.as_ref();
+    let micros = i64::try_from(replica.read_at.millis()).unwrap_or(i64::MAX).saturating_mul(1000);
+    vec![
+        number(replica.shard.0),
+        table_at(&replica.start, catalog),
+        number(replica.node.0),
+        Datum::text(replica.role),
+        Datum::TimestampTz(micros),
+        sum.map_or(Datum::Null, |sum| number(sum.applied_index)),
+        sum.map_or(Datum::Null, |sum| number(sum.rows)),
+        sum.map_or(Datum::Null, |sum| number(sum.bytes)),
+        sum.map_or(Datum::Null, |sum| Datum::text(format!("{:016x}", sum.checksum))),
+        replica.agrees.map_or(Datum::Null, Datum::Bool),
+        replica.error.as_deref().map_or(Datum::Null, Datum::text),
     ]
 }
 

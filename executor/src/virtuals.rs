@@ -54,7 +54,7 @@ impl VirtualTables for Virtuals {
                 positions,
             };
             let cluster = match schema {
-                "sharddb" => cluster_tables::rows(name, self.engine.client().meta().cluster(), source.catalog).await?,
+                "sharddb" => cluster_tables::rows(name, self.engine.client(), source.catalog).await?,
                 _ => None,
             };
             let mut rows = match cluster {

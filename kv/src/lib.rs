@@ -16,6 +16,7 @@
 
 mod admin;
 mod buffer;
+mod checksums;
 mod client;
 mod cluster_client;
 mod commit;
@@ -36,6 +37,7 @@ mod transport;
 mod txn;
 
 pub use buffer::Savepoint;
+pub use checksums::ReplicaChecksum;
 pub use client::Client;
 pub use cluster_client::ClusterClient;
 pub use error::{Error, Result};

@@ -13,6 +13,8 @@
 //! Does not: know tables beyond the first four bytes of a key; coordinate transactions (the client does).
 
 mod apply;
+mod checksum;
+mod closing;
 mod fragment;
 mod housekeeping;
 mod intent_keys;

@@ -24,7 +24,7 @@ use storage::{Batch, Cf, Engine, Span};
 use tokio::{sync::Notify, time::timeout};
 
 use crate::{
-    housekeeping, local,
+    checksum, housekeeping, local,
     locks::{LockTable, LongWait},
     replica::{Failure, Replica, Start},
 };
@@ -362,6 +362,10 @@ impl Node {
             request::Body::Describe(_) => Ok(response::Body::Description(replica.describe())),
             request::Body::ChangeMembers(change) => replica.change_members(change).await,
             request::Body::TransferLeader(transfer) => replica.transfer(&transfer).await,
+            request::Body::Close(close) => replica.close(&header, &close).await.map(response::Body::Closed),
+            request::Body::Checksum(checksum) => {
+                checksum::part(&replica, &header, checksum).await.map(response::Body::Checksum)
+            }
             request::Body::ReleaseLocks(_)
             | request::Body::CreateReplica(_)
             | request::Body::DeleteReplica(_)

@@ -36,7 +36,7 @@ type FoundIntent = (Bytes, kv::Intent);
 
 /// What a foreign intent means for a reader.
 #[derive(Clone, Copy)]
-enum Met {
+pub(crate) enum Met {
     /// Nothing: not committed, above the snapshot, or resolved meanwhile and found among the versions.
     Ignore,
     /// Its value is the newest the snapshot sees.
@@ -119,7 +119,7 @@ impl Replica {
     ///
     /// A transaction's record goes once all its intents are resolved, so an answer other than "committed" counts only
     /// while the intent still stands.
-    async fn meet(&self, key: &[u8], intent: &kv::Intent, ts: Timestamp) -> Result<Met, Failure> {
+    pub(crate) async fn meet(&self, key: &[u8], intent: &kv::Intent, ts: Timestamp) -> Result<Met, Failure> {
         if intent.prepare_ts > ts.0 {
             return Ok(Met::Ignore);
         }
@@ -209,7 +209,10 @@ impl Replica {
     }
 
     /// Resolves what a reader found of large transactions, which would not fit into its memory.
-    async fn resolve_committed(&self, committed: HashMap<u64, (Timestamp, Vec<Bytes>)>) -> Result<(), Failure> {
+    pub(crate) async fn resolve_committed(
+        &self,
+        committed: HashMap<u64, (Timestamp, Vec<Bytes>)>,
+    ) -> Result<(), Failure> {
         for (txn, (commit_ts, keys)) in committed {
             let state = txn_status::State::Committed.into();
             let status = kv::TxnStatus { state, commit_ts: commit_ts.0, ..kv::TxnStatus::default() };

@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) has_aborts: AtomicBool,
     /// Set once the replica is being removed; nothing is written for it any more. Held while the machine writes.
     retired: RwLock<bool>,
+    /// Counts beginnings and ends of replacing the whole state: odd while that is under way.
+    restores: AtomicU64,
     /// Told when a shard was cut off this one.
     pub(crate) births: Arc<Notify>,
 }
@@ -100,6 +102,7 @@ impl Shared {
             locks,
             intents: IntentKeys::default(),
             retired: RwLock::new(false),
+            restores: AtomicU64::new(0),
             births: Arc::clone(&environment.births),
         };
         range::load_intents(&shared)?;
@@ -111,6 +114,13 @@ impl Shared {
     pub(crate) fn retire(&self) -> Span {
         *self.retired.write() = true;
         self.span()
+    }
+
+    /// Names the state that is built upon command by command; `None` while it is being replaced or removed.
+    pub(crate) fn generation(&self) -> Option<u64> {
+        let restores = self.restores.load(Ordering::SeqCst);
+        let stands = restores.is_multiple_of(2) && self.retired.try_read().is_some_and(|retired| !*retired);
+        stands.then_some(restores)
     }
 
     pub(crate) fn span(&self) -> Span {
@@ -280,7 +290,10 @@ impl StateMachine for Machine {
         if *retired {
             return Ok(());
         }
-        snapshot::restore(&self.shared, directory, position)
+        self.shared.restores.fetch_add(1, Ordering::SeqCst);
+        let restored = snapshot::restore(&self.shared, directory, position);
+        self.shared.restores.fetch_add(1, Ordering::SeqCst);
+        restored
     }
 }
 

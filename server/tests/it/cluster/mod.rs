@@ -1,5 +1,6 @@
 //! Clusters of several processes.
 
+mod checksums;
 mod demo;
 mod joining;
 mod leaving;
