@@ -47,8 +47,9 @@ pub struct Group {
 impl Group {
     pub(crate) fn new(raft: Raft<Types, Driver>, machine: Driver, channel: Arc<Channel>) -> Self {
         let (jobs, received) = mpsc::channel(JOBS_MAX);
-        let (standing, leadership, incoming, tasks, asked_ns, due_ns) = Default::default();
-        let replica = Replica { raft, machine, channel, standing, leadership, jobs, incoming, tasks, asked_ns, due_ns };
+        let (standing, leadership, incoming, bequest, tasks, asked_ns, due_ns) = Default::default();
+        let replica =
+            Replica { raft, machine, channel, standing, leadership, jobs, incoming, bequest, tasks, asked_ns, due_ns };
         let replica = Arc::new(replica);
         let follow = tokio::spawn(Arc::clone(&replica).follow()).abort_handle();
         let inbox = tokio::spawn(Inbox::new(Arc::clone(&replica), received).run()).abort_handle();

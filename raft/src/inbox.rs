@@ -197,7 +197,11 @@ impl Inbox {
         let view = view(&self.replica).await?;
         let followed = RaftVote { committed: true, ..RaftVote::new(transfer.term, from) };
         let caught_up = view.last >= request.last.as_ref().map(decode_id);
-        let accepted = view.vote == followed && caught_up && self.elect(Some(transfer)).await?;
+        let fits = view.vote == followed && caught_up;
+        if fits {
+            *self.replica.bequest.lock() = Some((transfer.term, request.bequest.clone()));
+        }
+        let accepted = fits && self.elect(Some(transfer)).await?;
         Ok(TransferAnswer { accepted })
     }
 

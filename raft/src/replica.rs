@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use openraft::{Raft, async_runtime::watch::WatchReceiver, metrics::RaftServerMetrics};
 use parking_lot::Mutex;
 use proto::raft::{Resigned, message::Body};
@@ -68,6 +69,8 @@ pub(crate) struct Replica {
     pub(crate) jobs: mpsc::Sender<Job>,
     /// The snapshot that is being fetched.
     pub(crate) incoming: Mutex<Option<Incoming>>,
+    /// What a leader left to this replica, and in which term.
+    pub(crate) bequest: Mutex<Option<(u64, Bytes)>>,
     pub(crate) tasks: Mutex<Vec<AbortHandle>>,
     /// When it last asked whether the leader still leads.
     pub(crate) asked_ns: AtomicU64,

@@ -3,9 +3,14 @@
 //! The leader stops serving first: from then on it holds no lease, so the other one may be elected although everybody still
 //! supports the leader's node. Its leave goes with the votes it asks for. If nothing comes of it, the leader takes the leave
 //! back and collects acceptance anew; a voter that has accepted the newer appends refuses the old leave.
+//!
+//! The leader may leave something to its successor (a bequest) that is not in the log. It reaches only a successor that is
+//! elected in the next term, so that nobody has led in between. The leader may have gone on after a first attempt, though, and
+//! the bequest be old: it is a hint.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use openraft::async_runtime::watch::WatchReceiver;
 use proto::raft::{Transfer, TransferLeader, message::Body};
 use sharddb_proto as proto;
@@ -19,14 +24,18 @@ use crate::{
     types::{EntryId, encode_id},
 };
 
-/// How long the other one may take to get the last entries, before and after the leader stops serving.
+/// How long the other one may take to get nearly all entries, before the leader stops serving.
 const CATCH_UP_WAIT: Duration = Duration::from_millis(1000);
+/// How long it may take to get the last ones, while nobody serves.
+const LAST_WAIT: Duration = Duration::from_millis(300);
 /// Between looks whether it has them.
 const CATCH_UP_CHECK: Duration = Duration::from_millis(5);
 /// Entries that may be missing when the leader stops serving.
 const CATCH_UP_ENTRIES: u64 = 64;
 /// How long the other one may take to begin its election.
 const ACCEPT_WAIT: Duration = Duration::from_millis(500);
+/// Longest bequest: it goes in one message, while nobody serves.
+const BEQUEST_BYTES_MAX: usize = 1 << 20;
 /// How long the election may take.
 const ELECTION_WAIT: Duration = Duration::from_millis(1500);
 
@@ -34,6 +43,12 @@ impl Group {
     /// Hands the lead to another voter, and returns once this replica knows it as leader. This replica stops serving for as
     /// long as that takes; after an error it leads on, if it still can.
     pub async fn transfer_leader(&self, to: u64) -> Result<(), Error> {
+        self.bequeath(to, Bytes::new).await
+    }
+
+    /// The same, with a bequest that is made once this replica does not serve any more. One of more than
+    /// `BEQUEST_BYTES_MAX` bytes is left out.
+    pub async fn bequeath(&self, to: u64, bequest: impl FnOnce() -> Bytes) -> Result<(), Error> {
         self.check_lease()?;
         if to == self.replica().node() {
             return Ok(());
@@ -41,20 +56,27 @@ impl Group {
         if !self.members().voters.contains(&to) {
             return Err(Error::Transfer { to, reason: "it does not vote" });
         }
-        self.await_entries(to, CATCH_UP_ENTRIES).await?;
+        self.await_entries(to, CATCH_UP_ENTRIES, CATCH_UP_WAIT).await?;
         let Some(leave) = self.replica().channel.lease.hand_over() else {
             return Err(Error::Transfer { to, reason: "the lead is being handed over already" });
         };
         // Also when whoever waits gives up.
         let _taken_back = TakeBack { group: self, leave };
-        self.await_entries(to, 0).await?;
-        self.ask_to_take_over(to, leave).await
+        self.await_entries(to, 0, LAST_WAIT).await?;
+        let bequest = Some(bequest()).filter(|bequest| bequest.len() <= BEQUEST_BYTES_MAX).unwrap_or_default();
+        self.ask_to_take_over(to, leave, bequest).await
     }
 
-    async fn ask_to_take_over(&self, to: u64, leave: Transfer) -> Result<(), Error> {
+    /// What the leader of the term before left to this replica, which leads in `term`. Once.
+    pub fn take_bequest(&self, term: u64) -> Option<Bytes> {
+        let (from, bequest) = self.replica().bequest.lock().take()?;
+        (from + 1 == term).then_some(bequest)
+    }
+
+    async fn ask_to_take_over(&self, to: u64, leave: Transfer, bequest: Bytes) -> Result<(), Error> {
         let last = self.last().map(|id| encode_id(&id));
         let link = Link { channel: self.replica().channel.clone(), target: to };
-        let request = Body::Transfer(TransferLeader { transfer: Some(leave), last });
+        let request = Body::Transfer(TransferLeader { transfer: Some(leave), last, bequest });
         match link.ask(request, ACCEPT_WAIT).await {
             Ok(Body::TransferAnswer(answer)) if answer.accepted => {}
             Ok(_) | Err(_) => return Err(Error::Transfer { to, reason: "it did not begin an election" }),
@@ -69,8 +91,8 @@ impl Group {
     }
 
     /// Waits until at most so many of the last entries are missing there.
-    async fn await_entries(&self, to: u64, missing: u64) -> Result<(), Error> {
-        let deadline = Instant::now() + CATCH_UP_WAIT;
+    async fn await_entries(&self, to: u64, missing: u64, wait: Duration) -> Result<(), Error> {
+        let deadline = Instant::now() + wait;
         loop {
             let matched =
                 self.progress().into_iter().find(|progress| progress.node == to).map_or(0, |found| found.matched);

@@ -158,7 +158,8 @@ impl Replica {
     /// Hands the leadership to another voter.
     pub(crate) async fn transfer(&self, transfer: &kv::TransferLeader) -> Result<response::Body, Failure> {
         self.serving_term()?;
-        self.group.transfer_leader(transfer.to).await.map_err(|error| self.refused(&error))?;
+        let bequest = || self.shared.locks.bequest(&self.shared.span());
+        self.group.bequeath(transfer.to, bequest).await.map_err(|error| self.refused(&error))?;
         Ok(done())
     }
 

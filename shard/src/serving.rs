@@ -4,7 +4,8 @@
 //! Locks, marks, promises and the highest timestamp read live in the memory of the leader before. A new one makes up for
 //! them: it serves once everything committed before its term is applied and it holds the lease, beginning with a timestamp
 //! handed out after that. No reader before had a later one, so all commits from now on are above what was read. Locks are
-//! gone; commits check versions where they miss one.
+//! gone, but for those that a leader has left which handed over the lead; commits check versions where they miss one, and for
+//! all that were granted in another tenure.
 //!
 //! # Invariants
 //! * A request is served in one term from its first check to its last, and proposes in that term only.
@@ -62,6 +63,9 @@ impl Replica {
         let inherits = self.inherits.swap(false, Ordering::AcqRel) && term == FIRST_TERM;
         if !inherits {
             self.shared.locks.forget_rows(&self.shared.span());
+            if let Some(bequest) = self.group.take_bequest(term) {
+                self.shared.locks.inherit(&bequest);
+            }
         }
         self.shared.marks.reset(floor);
         self.promises.reset(floor);

@@ -14,8 +14,10 @@
 //! * A key without holders has no waiters and no entry.
 //! * `held[t]` lists exactly the keys that `t` holds.
 //!
-//! The table lives in memory at the leader: a new leader starts without locks, and commits check versions again.
+//! The table lives in memory at the leader: a new leader starts without locks, or with those that the last one has left it,
+//! and commits check versions again.
 
+mod bequest;
 mod modes;
 mod table;
 mod wait;

@@ -33,6 +33,20 @@ impl Mode {
     }
 }
 
+impl Mode {
+    /// Every mode at the place of its code (`kv::HeldLock::mode`).
+    const CODES: [Self; 6] =
+        [Self::KeyShare, Self::Share, Self::NoKeyUpdate, Self::Update, Self::TableShared, Self::TableExclusive];
+
+    pub(super) fn code(self) -> u32 {
+        self as u32
+    }
+
+    pub(super) fn from_code(code: u32) -> Option<Self> {
+        Self::CODES.get(code as usize).copied()
+    }
+}
+
 impl From<LockMode> for Mode {
     fn from(mode: LockMode) -> Self {
         match mode {
@@ -47,6 +61,12 @@ impl From<LockMode> for Mode {
 #[cfg(test)]
 mod tests {
     use super::Mode::{self, KeyShare, NoKeyUpdate, Share, Update};
+
+    #[test]
+    fn a_mode_survives_its_code() {
+        assert!(Mode::CODES.into_iter().all(|mode| Mode::from_code(mode.code()) == Some(mode)));
+        assert_eq!(Mode::from_code(6), None);
+    }
 
     #[test]
     fn row_modes_conflict_as_in_postgresql() {

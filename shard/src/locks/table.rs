@@ -112,6 +112,13 @@ impl LockTable {
         entry.is_some_and(|entry| entry.holders.iter().any(|(holder, mode)| *holder == txn && *mode >= least))
     }
 
+    /// Locks held on such keys.
+    pub(super) fn held_where(&self, wanted: impl Fn(&Bytes) -> bool) -> Vec<(Bytes, TxnId, Mode)> {
+        let state = self.state.lock();
+        let entries = state.keys.iter().filter(|(key, _)| wanted(key));
+        entries.flat_map(|(key, entry)| entry.holders.iter().map(|(txn, mode)| (key.clone(), *txn, *mode))).collect()
+    }
+
     /// Every transaction that holds a lock.
     pub(crate) fn owners(&self) -> Vec<TxnId> {
         self.state.lock().held.keys().copied().collect()

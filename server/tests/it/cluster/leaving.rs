@@ -69,3 +69,29 @@ async fn a_decommissioned_node_leaves_its_replicas_to_others_and_never_comes_bac
     let rows = founder.query_one("SELECT count(*) FROM t", &[]).await.expect("rows");
     assert_eq!(rows.get::<_, i64>(0), 100);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn locks_go_with_the_lead_that_is_handed_over() {
+    let cluster = Cluster::start(3);
+    let holder = client(&cluster.nodes[0]).await;
+    let other = client(&cluster.nodes[1]).await;
+    holder.batch_execute("CREATE TABLE t (id int PRIMARY KEY, n int) WITH (shards = 6)").await.expect("a table");
+    holder.batch_execute("INSERT INTO t SELECT i, 0 FROM generate_series(0, 11) i").await.expect("rows");
+    cluster.settle();
+    holder.batch_execute("BEGIN; SELECT * FROM t FOR UPDATE").await.expect("every row is locked");
+    for at in 0..3 {
+        let number = cluster.number(at);
+        let drained = cluster.json(&["node", "drain", &number]);
+        assert_eq!(drained["leaders"].as_i64(), Some(0));
+        for id in 0..12 {
+            let take = format!("SELECT * FROM t WHERE id = {id} FOR UPDATE NOWAIT");
+            let refused = other.batch_execute(&take).await.expect_err("the row is locked");
+            assert_eq!(refused.code().map(|code| code.code()), Some("55P03"), "row {id} after node {at}: {refused}");
+        }
+        assert_eq!(cluster.json(&["node", "activate", &number])["state"], "active");
+    }
+    holder.batch_execute("UPDATE t SET n = n + 1; COMMIT").await.expect("nobody came between");
+    other.batch_execute("UPDATE t SET n = n + 1").await.expect("nothing is locked any more");
+    let sum = other.query_one("SELECT sum(n) FROM t", &[]).await.expect("a sum");
+    assert_eq!(sum.get::<_, i64>(0), 24);
+}
