@@ -16,7 +16,7 @@ use sharddb_proto as proto;
 use sharddb_raft as raft;
 use sharddb_shard as shard;
 use sharddb_storage::Engine;
-use tokio::task::AbortHandle;
+use tokio::{task::AbortHandle, time::Instant};
 
 use crate::{
     Hub, Peers,
@@ -107,9 +107,16 @@ impl Layers {
         mover.set_client(client.clone());
         node.set_resolver(Arc::new(ClientResolver(client.clone())));
         let bereaved = Bereaved { node: node.clone(), client: client.clone(), own: NodeId(id), peers: peers.clone() };
-        let heard = Default::default();
-        let vitals =
-            NodeVitals { record, meta: meta.clone(), node: node.clone(), client: client.clone(), peers, heard };
+        let vitals = NodeVitals {
+            record,
+            meta: meta.clone(),
+            node: node.clone(),
+            client: client.clone(),
+            peers,
+            heard: Default::default(),
+            since: Instant::now(),
+            life: incarnation,
+        };
         let tasks = vec![
             tokio::spawn(keep_house(Arc::clone(&raft), node.clone(), client.clone())).abort_handle(),
             tokio::spawn(bereaved.release()).abort_handle(),

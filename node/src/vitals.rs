@@ -11,6 +11,7 @@ use sharddb_kv as kv;
 use sharddb_meta as meta;
 use sharddb_proto as proto;
 use sharddb_shard as shard;
+use tokio::time::Instant;
 
 use crate::Peers;
 
@@ -23,6 +24,9 @@ pub(crate) struct NodeVitals {
     /// None for a node that stands alone.
     pub(crate) peers: Option<Arc<dyn Peers>>,
     pub(crate) heard: Mutex<Heard>,
+    /// When it started, and for which time.
+    pub(crate) since: Instant,
+    pub(crate) life: u64,
 }
 
 /// Versions that were heard of last.
@@ -40,7 +44,15 @@ impl Vitals for NodeVitals {
     fn statistics(&self) -> NodeStatistics {
         let node = self.node.statistics();
         let (disk_free, disk_total) = self.peers.as_ref().map_or((0, 0), |peers| peers.disk());
-        NodeStatistics { replicas: node.shards as u64, leaders: node.served as u64, bytes: 0, disk_free, disk_total }
+        NodeStatistics {
+            replicas: node.shards as u64,
+            leaders: node.served as u64,
+            bytes: 0,
+            disk_free,
+            disk_total,
+            uptime_ms: u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            starts: self.life,
+        }
     }
 
     fn leads(&self) -> BTreeSet<u64> {

@@ -31,6 +31,8 @@ pub const DEAD_NODE_AFTER: &str = "dead_node_after";
 const DEAD_NODE_AFTER_S: u64 = 300;
 /// A disk with less than this part free gets no new replicas.
 const FREE_PART_MIN: u64 = 20;
+/// A node that has started again is not given leaders for the sake of evenness for so long: its replicas catch up.
+const YOUNG_MS: u64 = 10_000;
 /// Pause after a step failed; doubles with each failure of the same group.
 const RETRY_MIN_MS: u64 = 2000;
 /// Longest pause.
@@ -39,7 +41,7 @@ const RETRY_MAX_MS: u64 = 60_000;
 const STEP_DEADLINE: Duration = Duration::from_secs(3600);
 
 /// What a plan depends on, as far as it is cheap to compare.
-type Signature = (u64, u64, u64, Vec<(u64, Liveness, bool)>, Vec<u64>);
+type Signature = (u64, u64, u64, Vec<(u64, Liveness, bool, bool)>, Vec<u64>);
 
 impl Meta {
     /// Keeps replicas where they are to be whenever this member leads, until the member is gone.
@@ -77,7 +79,7 @@ impl Meta {
         let state = inner.shared.read(State::clone);
         let registry = inner.registry.lock();
         let nodes = nodes(&state, &registry, inner.clock.uptime_ms());
-        let nodes = nodes.into_iter().map(|(id, node)| (id, node.liveness, node.full)).collect();
+        let nodes = nodes.into_iter().map(|(id, node)| (id, node.liveness, node.full, node.young)).collect();
         let (nodes_version, settings_version) = state.versions();
         let versions = (state.ranges.version(), nodes_version, settings_version);
         let members = [inner.group.voters(), vec![registry.leaders_version()], inner.group.learners()].concat();
@@ -95,9 +97,10 @@ fn nodes(state: &State, registry: &Registry, now_ms: u64) -> BTreeMap<u64, Node>
             (false, silent_ms) if silent_ms >= dead_after_ms => Liveness::Dead,
             (false, _) => Liveness::Silent,
         };
-        let disk = registry.statistics(node.id).unwrap_or_default();
-        let full = disk.disk_total > 0 && disk.disk_free < disk.disk_total / FREE_PART_MIN;
-        (node.id, Node { state: node.state(), liveness, locality: parse_locality(&node.locality), full })
+        let said = registry.statistics(node.id).unwrap_or_default();
+        let full = said.disk_total > 0 && said.disk_free < said.disk_total / FREE_PART_MIN;
+        let young = said.starts > 1 && said.uptime_ms < YOUNG_MS;
+        (node.id, Node { state: node.state(), liveness, locality: parse_locality(&node.locality), full, young })
     });
     seen.collect()
 }

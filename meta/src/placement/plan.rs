@@ -250,7 +250,8 @@ fn level_replicas(board: &Board<'_>, group: &Group) -> Option<Action> {
 /// The lead moves from a node that leads many to one that leads few.
 fn level_leaders(board: &Board<'_>, group: &Group) -> Option<Action> {
     let from = group.leader.filter(|_| group.shard != META)?;
-    let to = board.best_to_lead(others(&group.voters, from))?;
+    let grown = |id: &u64| board.node(*id).is_some_and(|node| !node.young);
+    let to = board.best_to_lead(others(&group.voters, from).filter(grown))?;
     let shard = group.shard;
     is_lopsided(board.leads(from), board.leads(to)).then_some(Action::MoveLeader { shard, from, to })
 }

@@ -33,6 +33,8 @@ pub struct Node {
     pub locality: Vec<String>,
     /// Whether its disk has no room for more replicas.
     pub full: bool,
+    /// Whether it has started again a moment ago: its replicas have to catch up.
+    pub young: bool,
 }
 
 impl Node {

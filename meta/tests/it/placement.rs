@@ -98,7 +98,13 @@ impl Cluster {
 
     fn node(&mut self, args: &mut goldenscript::ArgumentConsumer<'_>) -> Result<(), Box<dyn Error>> {
         let id: u64 = args.next_pos().ok_or("a node is missing")?.parse()?;
-        let new = Node { state: NodeState::Active, liveness: Liveness::Live, locality: Vec::new(), full: false };
+        let new = Node {
+            state: NodeState::Active,
+            liveness: Liveness::Live,
+            locality: Vec::new(),
+            full: false,
+            young: false,
+        };
         let node = self.view.nodes.entry(id).or_insert(new);
         if let Some(at) = args.lookup("at") {
             node.locality = at.value.split('/').map(str::to_owned).collect();
@@ -115,6 +121,7 @@ impl Cluster {
             };
         }
         node.full = args.lookup_parse("full")?.unwrap_or(node.full);
+        node.young = args.lookup_parse("young")?.unwrap_or(node.young);
         Ok(())
     }
 
@@ -229,7 +236,7 @@ proptest! {
     fn every_step_is_safe_and_there_is_an_end(zones in vec(0..3u8, 8), events in vec(event(), 1..40)) {
         let mut cluster = Cluster::default();
         let locality = |id: u64| vec![format!("z{}", zones[id as usize])];
-        let node = |id, state, liveness| Node { state, liveness, locality: locality(id), full: false };
+        let node = |id, state, liveness| Node { state, liveness, locality: locality(id), full: false, young: false };
         cluster.view.nodes.insert(1, node(1, NodeState::Active, Liveness::Live));
         let group = |shard, voters| Group { shard, voters, learners: BTreeSet::new(), leader: None, wanted: 1 };
         cluster.view.groups = vec![group(META, [1].into()), group(1, [1].into())];
