@@ -31,5 +31,5 @@ pub use logic::{Logic, LogicKind};
 pub use rows::{RowsBuilder, ScanColumn};
 pub use scalar::{Operation, PgScalar, SubscriptKind, scalar_to_datum, scalar_value};
 pub use scan::{KEY_COLUMN, LeafSource, ScanLeaf, ScanSpec};
-pub use transport::{FragmentError, FragmentStream, FragmentTransport};
+pub use transport::{FragmentEnd, FragmentError, FragmentPart, FragmentRows, FragmentStream, FragmentTransport};
 pub use types::{OID_KEY, Shape, TYPMOD_KEY, UTC, arrow_type, plain_field, plain_schema, sql_type_of, typed_field};

@@ -59,6 +59,8 @@ impl Exposition {
             ("rollbacks", "Transactions rolled back", engine.rollbacks()),
             ("fragments", "Fragments sent to shards", general.fragments_sent()),
             ("fragment_rows", "Rows that shards sent to the executor", general.fragment_rows()),
+            ("fragment_bytes", "Bytes of rows that shards sent to the executor", general.fragment_bytes()),
+            ("fragments_resumed", "Fragments gone on with after their shard was lost", general.fragments_resumed()),
             ("fragment_batches", "Batches that shards sent to the executor", general.fragment_batches()),
         ];
         for (name, help, value) in numbers {

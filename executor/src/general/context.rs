@@ -59,25 +59,55 @@ pub struct General {
     pub(super) fragments: Arc<dyn FragmentTransport>,
     runtime: Arc<RuntimeEnv>,
     config: SessionConfig,
-    pub(super) traffic: Traffic,
+    traffic: Traffic,
 }
 
-/// Counts of what crossed between shards and the executor.
+/// Counts of what crossed between shards and the executor: of a statement, or of all of them.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     rows: AtomicU64,
     batches: AtomicU64,
+    bytes: AtomicU64,
     fragments: AtomicU64,
+    resumed: AtomicU64,
 }
 
-impl Traffic {
-    pub(super) fn add_batch(&self, rows: usize) {
-        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
-        self.batches.fetch_add(1, Ordering::Relaxed);
+/// A statement's counts, and with them those of all.
+pub(super) struct Counting<'a>([&'a Traffic; 2]);
+
+impl Counting<'_> {
+    pub(super) fn add_batch(&self, rows: u64, bytes: u64) {
+        self.add(|traffic| &traffic.rows, rows);
+        self.add(|traffic| &traffic.batches, 1);
+        self.add_bytes(bytes);
+    }
+
+    pub(super) fn add_bytes(&self, bytes: u64) {
+        self.add(|traffic| &traffic.bytes, bytes);
     }
 
     pub(super) fn add_fragment(&self) {
-        self.fragments.fetch_add(1, Ordering::Relaxed);
+        self.add(|traffic| &traffic.fragments, 1);
+    }
+
+    pub(super) fn add_resumed(&self) {
+        self.add(|traffic| &traffic.resumed, 1);
+    }
+
+    /// Rows of the statement.
+    pub(super) fn rows(&self) -> u64 {
+        self.0[0].rows.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the statement.
+    pub(super) fn bytes(&self) -> u64 {
+        self.0[0].bytes.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, count: impl Fn(&Traffic) -> &AtomicU64, number: u64) {
+        for traffic in self.0 {
+            count(traffic).fetch_add(number, Ordering::Relaxed);
+        }
     }
 }
 
@@ -105,6 +135,16 @@ impl General {
     /// Batches that shards have sent to the executor since the start.
     pub fn fragment_batches(&self) -> u64 {
         self.traffic.batches.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of rows that shards have sent to the executor since the start.
+    pub fn fragment_bytes(&self) -> u64 {
+        self.traffic.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Fragments that broke off behind some of their rows and were gone on with elsewhere.
+    pub fn fragments_resumed(&self) -> u64 {
+        self.traffic.resumed.load(Ordering::Relaxed)
     }
 
     /// Fragments that were sent to shards since the start.
@@ -166,6 +206,7 @@ pub(super) struct Statement {
     pub(super) virtuals: Arc<dyn VirtualTables>,
     pub(super) task: Arc<TaskContext>,
     pub(super) view: View,
+    traffic: Traffic,
 }
 
 /// What a statement sees of the data.
@@ -239,11 +280,17 @@ impl Statement {
             virtuals: Arc::clone(&context.virtuals),
             task: Arc::new(task),
             view,
+            traffic: Traffic::default(),
         })
     }
 }
 
 impl Statement {
+    /// Counts of what shards send for it.
+    pub(super) fn traffic(&self) -> Counting<'_> {
+        Counting([&self.traffic, &self.general.traffic])
+    }
+
     /// Reads keys at the statement's snapshot.
     pub(super) fn reader(&self) -> kv::SnapshotReader {
         kv::SnapshotReader::new(self.general.client.clone(), self.view.txn, self.view.read_ts)

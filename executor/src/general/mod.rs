@@ -25,6 +25,7 @@ mod scan;
 
 pub(crate) use context::{Frozen, RunContext, VirtualTables};
 pub use context::{General, GeneralOptions};
+pub(crate) use explain::Showing;
 pub(crate) use run::{explain, run, run_with_keys};
 
 #[cfg(test)]

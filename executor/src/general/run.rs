@@ -16,6 +16,7 @@ use super::{
     RunContext,
     context::{Statement, View, failed, span},
     convert::{Converted, convert},
+    explain::Showing,
     ir::{Node, Rel},
     lower::{self, Scope},
     optimize,
@@ -52,11 +53,11 @@ pub(crate) async fn run_with_keys(
     Ok(Rows { keys, batches })
 }
 
-/// EXPLAIN as lines of text; with `analyze`, the query is run and its rows are counted and dropped.
+/// EXPLAIN as lines of text; ANALYZE runs the query and drops its rows.
 pub(crate) async fn explain(
     query: &Query,
     params: &[Datum],
-    analyze: bool,
+    showing: Showing,
     txn: &mut kv::Txn,
     context: &RunContext,
 ) -> SqlResult<Vec<String>> {
@@ -64,7 +65,7 @@ pub(crate) async fn explain(
     let Converted { mut rel, .. } = convert(query, params, &[])?;
     let statement = begin(&rel, txn, context).await?;
     let mut initial = Vec::new();
-    if analyze {
+    if showing.analyze {
         optimize::run_initial_plans(&statement, &mut rel).await?;
     } else {
         optimize::name_initial_plans(&mut rel, &mut initial);
@@ -76,19 +77,19 @@ pub(crate) async fn explain(
         lowered.note.children.push(lower::plan_with_notes(&statement, &rel)?.note.labelled("InitPlan"));
     }
     let planned = planning.elapsed();
-    if !analyze {
-        return Ok(lowered.note.render(false));
+    if !showing.analyze {
+        return Ok(lowered.note.render(showing));
     }
     note_reads(&statement, &rel, txn);
-    let before = statement.general.fragment_rows();
     let running = Instant::now();
     let mut batches = execute_stream(lowered.plan, Arc::clone(&statement.task)).map_err(failed)?;
     while let Some(batch) = batches.next().await {
         batch.map_err(failed)?;
     }
     let ran = running.elapsed();
-    let mut lines = lowered.note.render(true);
-    lines.push(format!("Rows from Shards: {}", statement.general.fragment_rows() - before));
+    let mut lines = lowered.note.render(showing);
+    lines.push(format!("Rows from Shards: {}", statement.traffic().rows()));
+    lines.push(format!("Bytes from Shards: {}", statement.traffic().bytes()));
     lines.push(format!("Planning Time: {:.3} ms", planned.as_secs_f64() * 1000.0));
     lines.push(format!("Execution Time: {:.3} ms", ran.as_secs_f64() * 1000.0));
     Ok(lines)

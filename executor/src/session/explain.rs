@@ -14,7 +14,10 @@ use super::{
     planning::work_of,
     prepared::{Plan, Work},
 };
-use crate::{access::Access, general};
+use crate::{
+    access::Access,
+    general::{self, Showing},
+};
 
 impl Session {
     pub(super) async fn explain(
@@ -38,7 +41,8 @@ impl Session {
                 let context = self.general_context().await?;
                 self.transaction();
                 let txn = self.txn.as_mut().expect("the transaction was begun");
-                general::explain(query, params, explain.analyze, &mut txn.kv, &context).await?
+                let showing = Showing { analyze: explain.analyze, verbose: explain.verbose };
+                general::explain(query, params, showing, &mut txn.kv, &context).await?
             }
             (Statement::Insert(insert), _) => {
                 let mut lines = vec![format!("Insert on {}", insert.table.name)];

@@ -2,15 +2,16 @@
 
 use std::sync::atomic::Ordering;
 
+use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use proto::{NodeId, kv};
-use sharddb_fragment::{FragmentError, FragmentTransport};
+use sharddb_fragment::{FragmentEnd, FragmentError, FragmentPart, FragmentTransport};
 use sharddb_kv::Transport;
 use sharddb_proto as proto;
 
 use crate::{
     cluster::{pair, until},
-    probe::{batch, get, sql_error, value},
+    probe::{batch, fragment_end, get, resume, sql_error, value},
     proxy::Proxy,
 };
 
@@ -24,18 +25,41 @@ async fn rows_come_in_order_and_whole() {
     // The last is larger than one message.
     for (batches, rows) in [(0, 1), (1, 0), (3, 1), (200, 100), (2, 400_000)] {
         let stream = one.nodes.fragment(NodeId(2), fragment(&format!("rows {batches}"), rows));
-        let got: Vec<_> = stream.map(|batch| batch.expect("a batch")).collect().await;
-        let want: Vec<_> = (0..batches).map(|number| batch(number, rows as usize)).collect();
+        let parts: Vec<_> = stream.map(|part| part.expect("a part")).collect().await;
+        let (got, end) = of_parts(parts);
+        let want: Vec<_> =
+            (0..batches).map(|number| (batch(number, rows as usize), resume(number).map(|key| key.to_vec()))).collect();
         assert!(got == want, "{batches} batches of {rows} rows: {} came", got.len());
+        assert_eq!((end.rows_scanned, end.time), (fragment_end().rows_scanned, fragment_end().time));
+        let values = batches as u64 * u64::from(rows) * 8;
+        let around = 1000 * (1 + batches as u64);
+        assert!((values..=values + around).contains(&end.bytes), "{} bytes for {values}", end.bytes);
     }
+}
+
+/// Rows with the keys behind them, and the end with the bytes of all parts.
+fn of_parts(parts: Vec<FragmentPart>) -> (Vec<(RecordBatch, Option<Vec<u8>>)>, FragmentEnd) {
+    let (mut got, mut bytes, mut ends) = (Vec::new(), 0, Vec::new());
+    for part in parts {
+        match part {
+            FragmentPart::Rows(rows) => {
+                bytes += rows.bytes;
+                got.push((rows.batch, rows.resume.map(|key| key.to_vec())));
+            }
+            FragmentPart::End(end) => ends.push(FragmentEnd { bytes: bytes + end.bytes, ..end }),
+        }
+    }
+    assert_eq!(ends.len(), 1, "one end");
+    (got, ends.remove(0))
 }
 
 #[tokio::test]
 async fn rows_without_columns_are_counted() {
     let (one, _two) = pair().await;
     let stream = one.nodes.fragment(NodeId(2), fragment("bare 3", 7));
-    let got: Vec<_> = stream.map(|batch| batch.expect("a batch").num_rows()).collect().await;
-    assert_eq!(got, [7, 7, 7]);
+    let (got, _) = of_parts(stream.map(|part| part.expect("a part")).collect().await);
+    let got: Vec<_> = got.into_iter().map(|(batch, key)| (batch.num_rows(), key)).collect();
+    assert_eq!(got, [0, 1, 2].map(|number| (7, resume(number).map(|key| key.to_vec()))));
 }
 
 #[tokio::test]
@@ -114,7 +138,7 @@ async fn a_connection_that_breaks_ends_the_rows_with_an_error() {
             None => panic!("an end as if it were complete"),
         }
     };
-    assert!(matches!(&end, FragmentError::Failed(error) if error.state().code() == "08006"), "{end:?}");
+    assert!(matches!(&end, FragmentError::Refused(kv::failure::Kind::Ambiguous(_))), "{end:?}");
     until("it ends there", || two.probe.fragments_ended.load(Ordering::SeqCst) == 1).await;
 }
 

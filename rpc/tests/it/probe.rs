@@ -14,7 +14,7 @@ use arrow::{
     datatypes::{DataType, Field, Schema},
 };
 use bytes::Bytes;
-use fragment::{FragmentError, FragmentStream};
+use fragment::{FragmentEnd, FragmentError, FragmentPart, FragmentRows, FragmentStream};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use parking_lot::Mutex;
 use proto::{
@@ -138,12 +138,13 @@ impl Service for Probed {
         let (rows, bare) = (request.batch_rows as usize, plan.starts_with("bare"));
         let batches = stream::iter(0..count).map(move |number| {
             ended.0.batches.fetch_add(1, Ordering::SeqCst);
-            Ok(if bare { bare_batch(rows) } else { batch(number, rows) })
+            let batch = if bare { bare_batch(rows) } else { batch(number, rows) };
+            Ok(FragmentPart::Rows(FragmentRows { batch, bytes: 0, resume: resume(number) }))
         });
         let panic = plan.starts_with("panic");
         let end = stream::once(async move {
             assert!(!panic, "asked to");
-            end.map(Err)
+            Some(end.map_or_else(|| Ok(FragmentPart::End(fragment_end())), Err))
         });
         batches.chain(end.filter_map(std::future::ready)).boxed()
     }
@@ -202,6 +203,16 @@ pub(crate) fn sql_error() -> SqlError {
         constraint: Some("k".to_owned()),
     };
     SqlError::new(SqlState::CheckViolation, "no good").with_fields(fields)
+}
+
+/// The key behind a batch; some have none.
+pub(crate) fn resume(number: usize) -> Option<Bytes> {
+    (number % 3 != 1).then(|| format!("behind {number}").into())
+}
+
+/// What a fragment says at its end.
+pub(crate) fn fragment_end() -> FragmentEnd {
+    FragmentEnd { rows_scanned: 77, time: Duration::from_micros(5), bytes: 0 }
 }
 
 /// A batch of rows that all hold the batch's number.

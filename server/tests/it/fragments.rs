@@ -6,8 +6,7 @@ use arrow::{array::AsArray, datatypes::Int32Type, record_batch::RecordBatch};
 use bytes::Bytes;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::TryStreamExt;
-use sharddb_fragment::FragmentError;
-use sharddb_fragment::{ScanColumn, ScanLeaf, ScanSpec, encode_fragment};
+use sharddb_fragment::{FragmentError, FragmentPart, ScanColumn, ScanLeaf, ScanSpec, encode_fragment};
 use sharddb_kv::{Client, Isolation, Txn, TxnOptions};
 use sharddb_proto::kv;
 use sharddb_raft::log::{LogOptions, RealFiles};
@@ -107,8 +106,19 @@ impl Fixture {
             overlay,
             batch_rows: 100,
         };
-        self.volume.node().fragment(fragment).try_collect().await
+        let parts: Vec<FragmentPart> = self.volume.node().fragment(fragment).try_collect().await?;
+        Ok(batches_of(parts))
     }
+}
+
+/// The batches of a whole answer, each of which says where to go on.
+fn batches_of(mut parts: Vec<FragmentPart>) -> Vec<RecordBatch> {
+    assert!(matches!(parts.pop(), Some(FragmentPart::End(_))));
+    let batch = |part| match part {
+        FragmentPart::Rows(rows) if rows.resume.is_some() => rows.batch,
+        part => panic!("{part:?}"),
+    };
+    parts.into_iter().map(batch).collect()
 }
 
 fn first_column(batches: &[RecordBatch]) -> Vec<i32> {
@@ -160,7 +170,7 @@ async fn malformed_fragments_are_errors() {
             plan: Bytes::from_static(plan),
             ..kv::Fragment::default()
         };
-        let answer: Result<Vec<RecordBatch>, _> = fixture.volume.node().fragment(fragment).try_collect().await;
+        let answer: Result<Vec<FragmentPart>, _> = fixture.volume.node().fragment(fragment).try_collect().await;
         assert!(matches!(answer, Err(FragmentError::Failed(_))));
     }
     assert_eq!(ColumnId(1), fixture.table.columns[0].id);

@@ -1,9 +1,9 @@
-//! Rows of a fragment's leaf: versions at the snapshot, under intents and the transaction's own writes.
+//! A fragment's leaf: batches of the rows within its spans.
+//!
+//! It is read at once, or batch by batch: then each run of the plan above gets one batch, and all that comes of it is known
+//! to come of the rows up to one key.
 
 use std::{
-    collections::{BTreeMap, VecDeque, btree_map},
-    iter::Peekable,
-    ops::Bound,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -18,188 +18,139 @@ use datafusion::{
 use fragment::{LeafSource, RowsBuilder, ScanColumn, ScanLeaf, to_datafusion};
 use futures::Stream;
 use parking_lot::Mutex;
-use proto::{SqlError, SqlResult, SqlState, Timestamp, kv};
+use proto::{SqlError, SqlResult};
 use sharddb_fragment as fragment;
 use sharddb_proto as proto;
-use sharddb_storage as storage;
-use storage::{Cf, Snapshot, Span};
 use tokio::sync::mpsc;
 
-use super::BatchResult;
-use crate::mvcc::{Direction, VersionCursor};
+use super::{PartResult, spans::SpanReader};
 
 /// Bytes of row values after which a batch is closed although it has few rows.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// Hands the prepared reader to the leaf.
+/// Gives the leaf its rows. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct ShardSource(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Tells whether somebody still waits for rows.
+    receiver: mpsc::Sender<PartResult>,
+}
+
 #[derive(Debug, Default)]
-pub(super) struct ShardSource(Mutex<Option<SpanReader>>);
+enum State {
+    #[default]
+    Empty,
+    /// Prepared and not begun.
+    Ready { reader: SpanReader, by_batch: bool },
+    Open(LeafRows),
+}
+
+/// How far the leaf was read.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    pub(super) rows_scanned: u64,
+    /// Where reading goes on.
+    pub(super) resume: Bytes,
+    /// Nothing is left.
+    pub(super) done: bool,
+}
 
 impl ShardSource {
-    pub(super) fn fill(&self, reader: SpanReader) {
-        *self.0.lock() = Some(reader);
+    pub(super) fn new(receiver: mpsc::Sender<PartResult>) -> Self {
+        Self(Arc::new(Shared { state: Mutex::default(), receiver }))
+    }
+
+    /// Sets what is read; with `by_batch`, each run of the plan gets one batch of it.
+    pub(super) fn fill(&self, reader: SpanReader, by_batch: bool) {
+        *self.0.state.lock() = State::Ready { reader, by_batch };
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        match &*self.0.state.lock() {
+            State::Open(rows) => {
+                Progress { rows_scanned: rows.scanned, resume: rows.reader.resume(), done: rows.left == 0 }
+            }
+            State::Empty | State::Ready { .. } => Progress::default(),
+        }
     }
 }
 
 impl LeafSource for ShardSource {
     fn open(&self, leaf: &ScanLeaf, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let reader = self.0.lock().take();
-        let reader = reader.ok_or_else(|| to_datafusion(SqlError::internal("a leaf is read once")))?;
+        let mut state = self.0.state.lock();
+        *state = match std::mem::take(&mut *state) {
+            State::Ready { reader, by_batch } => State::Open(LeafRows::new(leaf, reader, by_batch, &context)),
+            State::Open(rows) if rows.by_batch => State::Open(rows),
+            _ => return Err(to_datafusion(SqlError::internal("a leaf is read once"))),
+        };
+        let schema = Arc::clone(leaf.batch_schema());
+        Ok(Box::pin(LeafStream { schema, shared: Arc::clone(&self.0), ended: false }))
+    }
+}
+
+/// The rows of a leaf.
+#[derive(Debug)]
+struct LeafRows {
+    reader: SpanReader,
+    builder: RowsBuilder,
+    by_batch: bool,
+    /// Rows of a full batch.
+    rows: usize,
+    /// Rows until the limit.
+    left: usize,
+    /// Rows read.
+    scanned: u64,
+}
+
+impl LeafRows {
+    fn new(leaf: &ScanLeaf, reader: SpanReader, by_batch: bool, context: &TaskContext) -> Self {
         let spec = leaf.spec();
         let columns: Vec<ScanColumn> = spec.columns.iter().map(|(_, column)| column.clone()).collect();
-        let limit = spec.limit.unwrap_or(usize::MAX);
-        let rows = context.session_config().batch_size().min(limit).max(1);
-        let schema = Arc::clone(leaf.batch_schema());
-        let builder = RowsBuilder::new(Arc::clone(&schema), &columns, spec.with_key, rows);
-        Ok(Box::pin(LeafStream { schema, reader: Mutex::new(reader), builder, rows, left: limit }))
-    }
-}
-
-/// Values that stand above the versions of their keys; `None` for deleted ones.
-type Overlay = BTreeMap<Bytes, Option<Bytes>>;
-
-/// Reads spans one after the other. A cursor is opened when its span's turn comes: there may be many spans of a row each.
-pub(super) struct SpanReader {
-    /// Once every span is ready: the replica may be cut, moved or removed while the fragment runs.
-    engine: Option<Box<dyn Snapshot>>,
-    ts: Timestamp,
-    /// The transaction's own writes in all spans.
-    own: Overlay,
-    spans: VecDeque<ReadySpan>,
-    open: Option<OpenSpan>,
-    /// Tells whether somebody still waits for batches.
-    receiver: mpsc::Sender<BatchResult>,
-}
-
-/// A span in which nothing at or below the snapshot can be committed any more.
-struct ReadySpan {
-    span: Span,
-    overlay: Overlay,
-}
-
-struct OpenSpan {
-    cursor: VersionCursor,
-    /// Whether the cursor stands on a row.
-    more: bool,
-    overlay: Peekable<btree_map::IntoIter<Bytes, Option<Bytes>>>,
-}
-
-impl std::fmt::Debug for SpanReader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SpanReader").field("spans", &self.spans.len()).finish_non_exhaustive()
-    }
-}
-
-impl SpanReader {
-    pub(super) fn new(ts: Timestamp, own: &[kv::Write], receiver: mpsc::Sender<BatchResult>) -> Self {
-        let own = own.iter().map(|write| (write.key.clone(), write.value.clone())).collect();
-        Self { engine: None, ts, own, spans: VecDeque::new(), open: None, receiver }
+        let left = spec.limit.unwrap_or(usize::MAX);
+        let rows = context.session_config().batch_size().min(left).max(1);
+        let builder = RowsBuilder::new(Arc::clone(leaf.batch_schema()), &columns, spec.with_key, rows);
+        Self { reader, builder, by_batch, rows, left, scanned: 0 }
     }
 
-    /// Adds a span that is ready to be read, with what stands there of intents.
-    pub(super) fn add(&mut self, span: &kv::Span, intents: Vec<(Bytes, Timestamp, Option<Bytes>)>) {
-        let mut overlay: Overlay = intents.into_iter().map(|(key, _, value)| (key, value)).collect();
-        let end = if span.end.is_empty() { Bound::Unbounded } else { Bound::Excluded(&span.end) };
-        if span.end.is_empty() || span.start < span.end {
-            let own = self.own.range::<Bytes, _>((Bound::Included(&span.start), end));
-            overlay.extend(own.map(|(key, value)| (key.clone(), value.clone())));
-        }
-        self.spans.push_back(ReadySpan { span: Span::new(span.start.to_vec(), span.end.to_vec()), overlay });
-    }
-
-    /// Sets what to read, once every span was added.
-    pub(super) fn read_from(&mut self, engine: Box<dyn Snapshot>) {
-        self.engine = Some(engine);
-    }
-
-    /// Adds the next row to the builder. Answers its size, `None` at the end.
-    fn read_row(&mut self, builder: &mut RowsBuilder) -> SqlResult<Option<usize>> {
-        loop {
-            if let Some(open) = &mut self.open
-                && let Some(bytes) = open.read_row(builder)?
-            {
-                return Ok(Some(bytes));
-            }
-            let Some(next) = self.spans.pop_front() else { return Ok(None) };
-            let engine =
-                self.engine.as_deref().ok_or_else(|| SqlError::internal("a leaf is read before it is ready"))?;
-            self.open = Some(OpenSpan::new(engine, self.ts, next).map_err(|error| failed(&error))?);
-        }
-    }
-}
-
-fn failed(error: &storage::Error) -> SqlError {
-    let state = SqlState::from_code(error.sqlstate()).unwrap_or(SqlState::IoError);
-    SqlError::new(state, error.to_string())
-}
-
-impl OpenSpan {
-    fn new(engine: &dyn Snapshot, ts: Timestamp, ready: ReadySpan) -> storage::Result<Self> {
-        let mut cursor = VersionCursor::over(engine.cursor(Cf::Data, &ready.span)?, ts, Direction::Forward)?;
-        let more = cursor.advance()?;
-        Ok(Self { cursor, more, overlay: ready.overlay.into_iter().peekable() })
-    }
-
-    fn read_row(&mut self, builder: &mut RowsBuilder) -> SqlResult<Option<usize>> {
-        loop {
-            let above = match (self.overlay.peek(), self.more) {
-                (None, false) => return Ok(None),
-                (None, true) => false,
-                (Some(_), false) => true,
-                (Some((key, _)), true) => key[..] <= *self.cursor.key(),
-            };
-            if !above {
-                let (key, value) = (self.cursor.key(), self.cursor.value());
-                let bytes = key.len() + value.len();
-                builder.push(key, value)?;
-                self.advance()?;
-                return Ok(Some(bytes));
-            }
-            let Some((key, value)) = self.overlay.next() else { return Ok(None) };
-            if self.more && key[..] == *self.cursor.key() {
-                self.advance()?;
-            }
-            if let Some(value) = value {
-                builder.push(&key, &value)?;
-                return Ok(Some(key.len() + value.len()));
+    fn fill(&mut self) -> SqlResult<Option<RecordBatch>> {
+        let mut bytes = 0;
+        while self.left > 0 && self.builder.rows() < self.rows && bytes < BATCH_BYTES {
+            match self.reader.read_row(&mut self.builder)? {
+                Some(size) => {
+                    bytes += size;
+                    self.scanned += 1;
+                    self.left -= 1;
+                }
+                None => self.left = 0,
             }
         }
-    }
-
-    fn advance(&mut self) -> SqlResult<()> {
-        self.more = self.cursor.advance().map_err(|error| failed(&error))?;
-        Ok(())
+        if self.builder.rows() == 0 { Ok(None) } else { self.builder.finish().map(Some) }
     }
 }
 
 /// Batches of a leaf. Reading blocks: it runs on a thread for blocking work.
 struct LeafStream {
     schema: SchemaRef,
-    /// Never contended; DataFusion's streams need not be `Sync` but what holds them does.
-    reader: Mutex<SpanReader>,
-    builder: RowsBuilder,
-    /// Rows of a full batch.
-    rows: usize,
-    /// Rows until the limit.
-    left: usize,
+    /// Never contended: one thread runs the plan.
+    shared: Arc<Shared>,
+    ended: bool,
 }
 
 impl LeafStream {
-    fn fill(&mut self) -> SqlResult<Option<RecordBatch>> {
-        let reader = self.reader.get_mut();
-        let mut bytes = 0;
-        // Asked here and not only when a batch is sent: a filter may pass nothing for long.
-        if reader.receiver.is_closed() {
-            self.left = 0;
+    fn next(&mut self) -> SqlResult<Option<RecordBatch>> {
+        let State::Open(rows) = &mut *self.shared.state.lock() else { return Ok(None) };
+        // Asked here and not only when rows are sent: a filter may pass nothing for long.
+        if self.shared.receiver.is_closed() {
+            rows.left = 0;
         }
-        while self.left > 0 && self.builder.rows() < self.rows && bytes < BATCH_BYTES {
-            match reader.read_row(&mut self.builder)? {
-                Some(size) => bytes += size,
-                None => self.left = 0,
-            }
-            self.left = self.left.saturating_sub(1);
+        if self.ended {
+            return Ok(None);
         }
-        if self.builder.rows() == 0 { Ok(None) } else { self.builder.finish().map(Some) }
+        self.ended = rows.by_batch;
+        rows.fill()
     }
 }
 
@@ -207,7 +158,7 @@ impl Stream for LeafStream {
     type Item = Result<RecordBatch>;
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(self.fill().map_err(to_datafusion).transpose())
+        Poll::Ready(self.next().map_err(to_datafusion).transpose())
     }
 }
 

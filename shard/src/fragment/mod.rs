@@ -2,15 +2,17 @@
 //!
 //! A fragment is decoded, its spans are made readable at the snapshot as for a scan, and then it runs start to end on
 //! one thread for blocking work: reading, filtering and aggregating happen without handing rows between tasks. Batches
-//! leave through a bounded channel, so a slow reader holds the scan back; a reader that goes away ends it.
+//! leave through a bounded channel, so a slow reader holds the scan back; a reader that goes away ends it. The rows are read
+//! from one view of the storage: who leads the shard meanwhile does not matter.
 //!
-//! Does not: retry (the executor does, before the first batch); change anything.
+//! Does not: retry (the executor does); change anything.
 
 mod leaf;
+mod run;
+mod spans;
 
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
 use datafusion::{
     common::tree_node::{TreeNode, TreeNodeRecursion},
     error::DataFusionError,
@@ -18,14 +20,14 @@ use datafusion::{
     physical_plan::ExecutionPlan,
     prelude::SessionConfig,
 };
-use fragment::{FragmentError, FragmentStream, ScanLeaf, decode_fragment, from_datafusion};
+use fragment::{FragmentError, FragmentPart, FragmentStream, ScanLeaf, decode_fragment, from_datafusion};
 use futures::{StreamExt, stream};
 use proto::{SqlError, SqlState, Timestamp, TxnId, kv};
 use sharddb_fragment as fragment;
 use sharddb_proto as proto;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
-use self::leaf::{ShardSource, SpanReader};
+use self::{leaf::ShardSource, run::Run, spans::SpanReader};
 use crate::{
     node::Node,
     replica::{Failure, Replica},
@@ -37,7 +39,7 @@ const BATCHES_AHEAD: usize = 2;
 /// Rows in a batch when the fragment does not say: DataFusion's own choice.
 const BATCH_ROWS: usize = 8192;
 
-type BatchResult = Result<RecordBatch, FragmentError>;
+type PartResult = Result<FragmentPart, FragmentError>;
 
 impl Node {
     /// Runs a fragment. Errors are told in the stream.
@@ -62,42 +64,28 @@ async fn start(
     header: kv::Header,
     request: kv::Fragment,
 ) -> Result<FragmentStream, FragmentError> {
-    let source = Arc::new(ShardSource::default());
-    let plan = decode_fragment(&request.plan, Arc::clone(&source) as Arc<dyn fragment::LeafSource>)?;
+    let since = Instant::now();
     let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+    let source = ShardSource::new(sender.clone());
+    let plan = decode_fragment(&request.plan, Arc::new(source.clone()))?;
     let ts = if request.read_ts == 0 { replica.fresh() } else { Timestamp(request.read_ts) };
-    let reader = SpanReader::new(ts, &request.overlay, sender.clone());
+    let reader = SpanReader::new(ts, &request.overlay);
     let reader = prepare(&replica, &header, ts, spans_of(&plan)?, reader).await?;
-    source.fill(reader);
+    source.fill(reader, run::is_resumable(&plan));
     let rows = if request.batch_rows == 0 { BATCH_ROWS } else { request.batch_rows as usize };
     let config = SessionConfig::new().with_batch_size(rows).with_target_partitions(1);
     let context = Arc::new(TaskContext::default().with_session_config(config));
-    tokio::task::spawn_blocking(move || run(&plan, context, &sender));
-    Ok(stream::unfold(receiver, |mut receiver| async move {
-        let item = receiver.recv().await?;
-        Some((item, receiver))
+    let run = Run { plan, context, source, sender, time: since.elapsed() };
+    tokio::task::spawn_blocking(move || run.run());
+    Ok(stream::unfold(Some(receiver), |receiver| async move {
+        let mut receiver = receiver?;
+        match receiver.recv().await {
+            Some(Ok(part @ FragmentPart::Rows(_))) => Some((Ok(part), Some(receiver))),
+            Some(last) => Some((last, None)),
+            None => Some((Err(SqlError::internal("a fragment ended too early").into()), None)),
+        }
     })
     .boxed())
-}
-
-/// Drives the plan until it ends, fails or nobody listens.
-fn run(plan: &Arc<dyn ExecutionPlan>, context: Arc<TaskContext>, sender: &mpsc::Sender<BatchResult>) {
-    let mut batches = match plan.execute(0, context) {
-        Ok(batches) => batches,
-        Err(error) => {
-            let _gone = sender.blocking_send(Err(failed(&error)));
-            return;
-        }
-    };
-    futures::executor::block_on(async {
-        while let Some(batch) = batches.next().await {
-            let item = batch.map_err(|error| failed(&error));
-            let last = item.is_err();
-            if sender.send(item).await.is_err() || last {
-                return;
-            }
-        }
-    });
 }
 
 fn failed(error: &DataFusionError) -> FragmentError {

@@ -11,6 +11,17 @@ use datafusion::physical_plan::{ExecutionPlan, metrics::MetricsSet};
 
 pub(super) use self::deparse::{deparse, deparse_aggregate, deparse_all, deparse_keys};
 
+use super::scan::ShardScanExec;
+
+/// What EXPLAIN shows beside the plan.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Showing {
+    /// Runs the query and shows what the operators have counted.
+    pub(crate) analyze: bool,
+    /// Shows each fragment.
+    pub(crate) verbose: bool,
+}
+
 /// One operator of a plan with its details.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Note {
@@ -73,27 +84,36 @@ impl Note {
         })
     }
 
-    /// The tree as text. `analyze` adds counts.
-    pub(super) fn render(&self, analyze: bool) -> Vec<String> {
+    /// The tree as text.
+    pub(super) fn render(&self, showing: Showing) -> Vec<String> {
         let mut lines = Vec::new();
-        self.write(0, analyze, &mut lines);
+        self.write(0, showing, &mut lines);
         lines
     }
 
     /// `indent` is that of the arrow; the root has none.
-    fn write(&self, indent: usize, analyze: bool, lines: &mut Vec<String>) {
+    fn write(&self, indent: usize, showing: Showing, lines: &mut Vec<String>) {
         let mut indent = indent;
         if let Some(label) = self.label {
             lines.push(format!("{:indent$}{label}", ""));
             indent += 2;
         }
         let root = lines.is_empty();
-        let counts = if analyze { self.counts() } else { String::new() };
+        let counts = if showing.analyze { self.counts() } else { String::new() };
         let arrow = if root { "" } else { "->  " };
         lines.push(format!("{:indent$}{arrow}{}{counts}", "", self.title));
         let below = if root { 2 } else { indent + 6 };
         lines.extend(self.details.iter().map(|detail| format!("{:below$}{detail}", "")));
-        self.children.iter().for_each(|child| child.write(below, analyze, lines));
+        if showing.analyze && showing.verbose {
+            lines.extend(self.fragments().iter().map(|fragment| format!("{:below$}{fragment}", "")));
+        }
+        self.children.iter().for_each(|child| child.write(below, showing, lines));
+    }
+
+    /// What the operator's fragments have cost, if it is a scan.
+    fn fragments(&self) -> Vec<String> {
+        let scan = self.plan.as_ref().and_then(|plan| plan.downcast_ref::<ShardScanExec>());
+        scan.map(|scan| scan.figures().lines()).unwrap_or_default()
     }
 
     fn counts(&self) -> String {

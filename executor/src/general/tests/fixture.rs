@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fragment::batch_rows;
+use fragment::{FragmentTransport, batch_rows};
 use futures::TryStreamExt;
 use kv::{BoxFuture, Isolation, TxnOptions};
 use planner::{
@@ -25,7 +25,7 @@ use sharddb_schema as schema;
 use sharddb_server::Volume;
 use sharddb_storage::MemoryEngine;
 
-use crate::general::{General, GeneralOptions, RunContext, VirtualTables, explain, run};
+use crate::general::{General, GeneralOptions, RunContext, Showing, VirtualTables, explain, run};
 
 pub(super) struct Fixture {
     volume: Volume,
@@ -81,6 +81,16 @@ impl Fixture {
         self.volume.client()
     }
 
+    /// The same tables, with fragments sent by another transport.
+    pub(super) fn general_over(&self, fragments: Arc<dyn FragmentTransport>) -> Arc<General> {
+        let options = GeneralOptions { memory_bytes: 256 << 20, parallelism: 2, spill_directory: None };
+        Arc::new(General::new(self.client().clone(), fragments, &options).expect("the general path"))
+    }
+
+    pub(super) fn fragments(&self) -> Arc<dyn FragmentTransport> {
+        self.volume.fragments()
+    }
+
     pub(super) fn begin(&self, isolation: Isolation) -> kv::Txn {
         self.client().begin(TxnOptions { isolation, read_only: false })
     }
@@ -134,7 +144,16 @@ impl Fixture {
     }
 
     pub(super) async fn rows(&self, query: &Query, txn: &mut kv::Txn) -> SqlResult<Vec<Vec<Datum>>> {
-        let rows = run(query, &[], txn, &self.context()).await?;
+        self.rows_in(&self.context(), query, txn).await
+    }
+
+    pub(super) async fn rows_in(
+        &self,
+        context: &RunContext,
+        query: &Query,
+        txn: &mut kv::Txn,
+    ) -> SqlResult<Vec<Vec<Datum>>> {
+        let rows = run(query, &[], txn, context).await?;
         let types: Vec<Oid> = query.fields.iter().map(|field| field.sql_type.oid).collect();
         let batches: Vec<_> = rows.batches.try_collect().await.map_err(|error| fragment::from_datafusion(&error))?;
         let mut all = Vec::new();
@@ -145,10 +164,10 @@ impl Fixture {
     }
 
     /// The plan as text.
-    pub(super) async fn explain(&self, sql: &str, analyze: bool) -> SqlResult<String> {
+    pub(super) async fn explain(&self, sql: &str, showing: Showing) -> SqlResult<String> {
         let mut txn = self.begin(Isolation::ReadCommitted);
         let query = self.query(sql)?;
-        let lines = explain(&query, &[], analyze, &mut txn, &self.context()).await?;
+        let lines = explain(&query, &[], showing, &mut txn, &self.context()).await?;
         txn.rollback().await;
         Ok(lines.join("\n"))
     }

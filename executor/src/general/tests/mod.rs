@@ -6,5 +6,6 @@
 
 mod fixture;
 mod plans;
+mod resuming;
 mod scripts;
 mod transactions;
