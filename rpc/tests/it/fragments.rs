@@ -37,8 +37,11 @@ async fn rows_come_in_order_and_whole() {
     }
 }
 
-/// Rows with the keys behind them, and the end with the bytes of all parts.
-fn of_parts(parts: Vec<FragmentPart>) -> (Vec<(RecordBatch, Option<Vec<u8>>)>, FragmentEnd) {
+/// Rows with the key behind them.
+type Resumable = (RecordBatch, Option<Vec<u8>>);
+
+/// All rows, and the end with the bytes of all parts.
+fn of_parts(parts: Vec<FragmentPart>) -> (Vec<Resumable>, FragmentEnd) {
     let (mut got, mut bytes, mut ends) = (Vec::new(), 0, Vec::new());
     for part in parts {
         match part {

@@ -44,8 +44,11 @@ enum State {
     #[default]
     Empty,
     /// Prepared and not begun.
-    Ready { reader: SpanReader, by_batch: bool },
-    Open(LeafRows),
+    Ready {
+        reader: SpanReader,
+        by_batch: bool,
+    },
+    Open(Box<LeafRows>),
 }
 
 /// How far the leaf was read.
@@ -65,7 +68,7 @@ impl ShardSource {
 
     /// Sets what is read; with `by_batch`, each run of the plan gets one batch of it.
     pub(super) fn fill(&self, reader: SpanReader, by_batch: bool) {
-        *self.0.state.lock() = State::Ready { reader, by_batch };
+        *self.0.state.lock() = State::Ready { reader: Box::new(reader), by_batch };
     }
 
     pub(super) fn progress(&self) -> Progress {
@@ -82,7 +85,9 @@ impl LeafSource for ShardSource {
     fn open(&self, leaf: &ScanLeaf, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let mut state = self.0.state.lock();
         *state = match std::mem::take(&mut *state) {
-            State::Ready { reader, by_batch } => State::Open(LeafRows::new(leaf, reader, by_batch, &context)),
+            State::Ready { reader, by_batch } => {
+                State::Open(Box::new(LeafRows::new(leaf, *reader, by_batch, &context)))
+            }
             State::Open(rows) if rows.by_batch => State::Open(rows),
             _ => return Err(to_datafusion(SqlError::internal("a leaf is read once"))),
         };

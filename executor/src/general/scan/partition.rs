@@ -14,9 +14,7 @@ use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use bytes::Bytes;
 use datafusion::{
     execution::memory_pool::{MemoryConsumer, MemoryReservation},
-    physical_plan::{
-        ExecutionPlan, ReplaceChildrenOptions, execution_plan::ChildrenPropertiesMode, metrics::Count,
-    },
+    physical_plan::{ExecutionPlan, ReplaceChildrenOptions, execution_plan::ChildrenPropertiesMode, metrics::Count},
 };
 use fragment::{
     FragmentEnd, FragmentError, FragmentPart, FragmentRows, FragmentStream, ScanLeaf, ScanSpec, encode_fragment,

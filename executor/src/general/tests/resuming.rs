@@ -101,12 +101,7 @@ const QUERIES: [&str; 9] = [
     "SELECT count(*) FROM (SELECT 1 FROM t WHERE x > 2 LIMIT 150) few",
 ];
 
-async fn answer(
-    fixture: &Fixture,
-    general: &Arc<General>,
-    sql: &str,
-    txn: &mut kv::Txn,
-) -> SqlResult<Vec<String>> {
+async fn answer(fixture: &Fixture, general: &Arc<General>, sql: &str, txn: &mut kv::Txn) -> SqlResult<Vec<String>> {
     let context = RunContext { general: Arc::clone(general), ..fixture.context() };
     let rows = fixture.rows_in(&context, &fixture.query(sql)?, txn).await?;
     let mut rows: Vec<String> = rows.iter().map(|row| format!("{row:?}")).collect();
@@ -126,7 +121,10 @@ async fn answers_that_break_off_anywhere_change_no_result() {
         let mut txn = fixture.begin(Isolation::RepeatableRead);
         txn.start_statement();
         // Own writes lie over the rows.
-        fixture.execute_in("INSERT INTO t VALUES (5000, 3, 3, 'own'), (-7, 2, 2, 'own')", &mut txn).await.expect("rows");
+        fixture
+            .execute_in("INSERT INTO t VALUES (5000, 3, 3, 'own'), (-7, 2, 2, 'own')", &mut txn)
+            .await
+            .expect("rows");
         let mut wanted = Vec::new();
         for sql in QUERIES {
             wanted.push(answer(&fixture, &whole, sql, &mut txn).await.expect(sql));
