@@ -45,7 +45,7 @@ enum State {
     Empty,
     /// Prepared and not begun.
     Ready {
-        reader: SpanReader,
+        reader: Box<SpanReader>,
         by_batch: bool,
     },
     Open(Box<LeafRows>),
