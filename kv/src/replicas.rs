@@ -41,9 +41,14 @@ impl Client {
         self.lead_within(shard, voters).await?;
         let all = voters.iter().copied().collect();
         self.change_members(shard, kv::ChangeMembers { voters: all, ..Default::default() }).await?;
+        // Left by a change that broke off.
+        let learners: Vec<u64> = before.learners.into_iter().filter(|node| !voters.contains(node)).collect();
+        if !learners.is_empty() {
+            self.change_members(shard, kv::ChangeMembers { dismissed: learners.clone(), ..Default::default() }).await?;
+        }
         self.publish(shard).await?;
-        for node in present.difference(voters) {
-            // The node may be gone for good, which is why its replica is replaced.
+        for node in present.difference(voters).chain(&learners) {
+            // The node may be gone for good, which is why its replica is replaced. One that comes back finds out by itself.
             if let Err(error) = self.delete_replica(NodeId(*node), shard).await {
                 tracing::warn!(%shard, node, %error, "a replica that is out of its group keeps what it has for now");
             }

@@ -24,6 +24,7 @@ use crate::{
     local::{ClientResolver, MetaOracle},
     meta_member::MetaMember,
     mover::ClusterMover,
+    strays::Strays,
     vitals::NodeVitals,
     waits::NodeWaits,
 };
@@ -107,6 +108,7 @@ impl Layers {
         mover.set_client(client.clone());
         node.set_resolver(Arc::new(ClientResolver(client.clone())));
         let bereaved = Bereaved { node: node.clone(), client: client.clone(), own: NodeId(id), peers: peers.clone() };
+        let strays = peers.as_ref().map(|_| Strays { node: node.clone(), client: client.clone(), own: NodeId(id) });
         let vitals = NodeVitals {
             record,
             meta: meta.clone(),
@@ -117,12 +119,13 @@ impl Layers {
             since: Instant::now(),
             life: incarnation,
         };
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(keep_house(Arc::clone(&raft), node.clone(), client.clone())).abort_handle(),
             tokio::spawn(bereaved.release()).abort_handle(),
             meta.keep_heartbeat(Arc::new(vitals)).abort_handle(),
             meta.keep_reporting_waits(Arc::new(NodeWaits(node.clone()))).abort_handle(),
         ];
+        tasks.extend(strays.map(|strays| tokio::spawn(strays.remove()).abort_handle()));
         Ok(Self { raft, meta, node, client, tasks })
     }
 

@@ -13,6 +13,7 @@ mod local;
 mod meta_member;
 mod mover;
 mod peers;
+mod strays;
 mod vitals;
 mod waits;
 

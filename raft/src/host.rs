@@ -256,8 +256,16 @@ impl RaftHost {
         Err(Error::Exists(id.0))
     }
 
+    pub(crate) fn take_group(&self, id: GroupId) -> Option<Group> {
+        self.groups.write().remove(&id)
+    }
+
+    pub(crate) fn shared_log(&self) -> Arc<SharedLog> {
+        Arc::clone(&self.host.log)
+    }
+
     /// Starts a write to the log and waits until it is durable.
-    async fn durable(&self, start: impl FnOnce(&SharedLog, Done)) -> Result<(), Error> {
+    pub(crate) async fn durable(&self, start: impl FnOnce(&SharedLog, Done)) -> Result<(), Error> {
         let (done, outcome) = oneshot::channel();
         // The receiver waits below; it is gone only if the caller gave up.
         start(&self.host.log, Box::new(move |result| drop(done.send(result))));
@@ -291,16 +299,6 @@ impl RaftHost {
     pub async fn compact(&self) -> Result<(), Error> {
         let groups: Vec<Group> = self.groups.read().values().cloned().collect();
         join_all(groups.iter().map(Group::compact)).await.into_iter().collect()
-    }
-
-    /// Stops a group, if it runs, and forgets its log for good. Its machine's state is the caller's to remove, before or
-    /// in the same step of recovery: a state without its log does not start again.
-    pub async fn remove_group(&self, id: GroupId) -> Result<(), Error> {
-        let group = self.groups.write().remove(&id);
-        if let Some(group) = group {
-            group.stop().await;
-        }
-        self.durable(|log, done| log.drop_group(id, done)).await
     }
 
     /// Stops every group and closes the log: nothing is written to it once this returns. Proposals in progress are answered

@@ -52,6 +52,13 @@ impl Group {
         Members::of(&self.raft().server_metrics().borrow_watched().membership_config)
     }
 
+    /// Whether what `members` answers is committed, so that no other configuration counts any more.
+    pub fn members_are_committed(&self) -> bool {
+        let metrics = self.raft().server_metrics();
+        let entry = *metrics.borrow_watched().membership_config.log_id();
+        entry.is_some_and(|entry| entry.index <= self.committed())
+    }
+
     /// How far every member is; empty unless this replica leads.
     pub fn progress(&self) -> Vec<Progress> {
         let metrics = self.raft().data_metrics();

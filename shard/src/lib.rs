@@ -29,8 +29,10 @@ mod records;
 mod replica;
 mod replicas;
 mod serving;
+mod strays;
 mod write;
 
 pub use locks::LongWait;
 pub use mvcc::{Direction, VersionCursor};
 pub use node::{Environment, Node, NodeStatistics, OpenError, Oracle, TxnResolver};
+pub use strays::Suspect;

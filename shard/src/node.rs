@@ -183,7 +183,7 @@ impl Node {
 
     /// Starts every shard that has a descriptor and does not run. Replaying one shard's log may bring the descriptors of
     /// shards that were cut off it.
-    async fn start_known(&self) -> Result<(), OpenError> {
+    pub(crate) async fn start_known(&self) -> Result<(), OpenError> {
         let _one_at_a_time = self.inner.starting.lock().await;
         loop {
             let known = read_descriptors(self.inner.environment.engine.as_ref())?;

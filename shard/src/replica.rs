@@ -39,6 +39,8 @@ pub(crate) struct Replica {
     pub(crate) serving: AtomicU64,
     /// Told whenever it begins to serve.
     pub(crate) began: Notify,
+    /// How often somebody has asked for a replica here since.
+    pub(crate) wanted: AtomicU64,
     /// Its range was cut off a shard that serves here: what is locked there stays locked. Until its first takeover.
     pub(crate) inherits: AtomicBool,
 }
@@ -81,6 +83,7 @@ impl Replica {
             promises: Promises::default(),
             serving: AtomicU64::new(0),
             began: Notify::new(),
+            wanted: AtomicU64::new(0),
             inherits: AtomicBool::new(start == Start::Birth),
         });
         tokio::spawn(serving::follow(Arc::downgrade(&replica)));

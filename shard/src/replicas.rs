@@ -8,7 +8,10 @@
 //! The data goes in one batch with a tombstone, then the log, then the tombstone: what a crash leaves is removed at the next
 //! start. No two replicas of a node overlap: their data shares one key space.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 use prost::Message;
 use proto::{
@@ -33,7 +36,8 @@ impl Node {
     pub(crate) async fn create_replica(&self, create: kv::CreateReplica) -> Result<response::Body, Failure> {
         let range = create.range.ok_or_else(|| Failure::Internal("a replica without a range".to_owned()))?;
         let _one_at_a_time = self.inner.starting.lock().await;
-        if self.replica(range.shard).is_some() {
+        if let Some(replica) = self.replica(range.shard) {
+            replica.wanted.fetch_add(1, Ordering::SeqCst);
             return Ok(done());
         }
         if let Some(other) = self.overlapping(&range).map_err(internal)? {
@@ -67,7 +71,7 @@ impl Node {
         Ok(done())
     }
 
-    async fn remove(&self, replica: &Arc<Replica>) -> Result<(), OpenError> {
+    pub(crate) async fn remove(&self, replica: &Arc<Replica>) -> Result<(), OpenError> {
         let shared = &replica.shared;
         let span = shared.retire();
         let mut batch = Batch::default();
@@ -181,6 +185,7 @@ impl Replica {
             serves,
             learners: members.learners.into_iter().collect(),
             joint: members.joint,
+            members_committed: self.group.members_are_committed(),
             progress: progress
                 .map(|progress| kv::Progress { node: progress.node, matched: progress.matched })
                 .collect(),

@@ -286,3 +286,23 @@ async fn proposals_of_many_groups_share_syncs() {
     }
     assert!(disk.syncs() - syncs <= 3, "200 proposals took {} syncs", disk.syncs() - syncs);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_ends_elsewhere_once_anything_was_taken_and_stays_while_its_group_is_stopped() {
+    let host = host(&Disk::default());
+    let (id, list) = (GroupId(1), Arc::new(List::default()));
+    let group = host.create_group(id, list.clone()).await.expect("the group starts");
+    group.propose(Bytes::from_static(b"x")).await.expect("the proposal succeeds");
+    let before = host.log_end(id).await.expect("an end");
+    group.propose(Bytes::from_static(b"y")).await.expect("the proposal succeeds");
+    let after = host.log_end(id).await.expect("an end");
+    assert_ne!(before, after);
+    host.stop_group(id).await;
+    assert!(host.group(id).is_none());
+    assert_eq!(host.log_end(id).await.expect("an end"), after);
+    let group = host.start_group(id, list.clone()).await.expect("it starts again");
+    group.compact().await.expect("the log is shortened");
+    group.propose(Bytes::from_static(b"z")).await.expect("the proposal succeeds");
+    assert_eq!(list.commands(), ["x", "y", "z"]);
+    assert_ne!(host.log_end(id).await.expect("an end"), after);
+}

@@ -6,6 +6,7 @@ mod joining;
 mod leaving;
 mod refusals;
 mod settings;
+mod strays;
 
 use std::{path::Path, process::Output, time::Duration};
 
@@ -104,6 +105,13 @@ pub(crate) async fn client(process: &Process) -> Client {
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("a connection");
     tokio::spawn(async move { drop(connection.await) });
     client
+}
+
+/// A number that a node tells of itself.
+pub(crate) fn metric(process: &Process, name: &str) -> u64 {
+    let (_, text) = crate::http::get(process.http, "/metrics");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.expect("the metric is there").parse().expect("a number")
 }
 
 /// Looks again and again until something is so.
