@@ -28,6 +28,7 @@ mod read;
 mod records;
 mod replica;
 mod replicas;
+mod requests;
 mod serving;
 mod strays;
 mod write;

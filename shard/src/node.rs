@@ -11,11 +11,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::RwLock;
 use prost::Message;
-use proto::{
-    Coordinator, ShardId, Timestamp, TxnId,
-    kv::{self, command, request, response},
-    meta::RangeDescriptor,
-};
+use proto::{Coordinator, ShardId, Timestamp, TxnId, kv, meta::RangeDescriptor};
 use raft::{RaftHost, log::GroupId};
 use sharddb_proto as proto;
 use sharddb_raft as raft;
@@ -24,7 +20,7 @@ use storage::{Batch, Cf, Engine, Span};
 use tokio::{sync::Notify, time::timeout};
 
 use crate::{
-    checksum, housekeeping, local,
+    housekeeping, local,
     locks::{LockTable, LongWait},
     replica::{Failure, Replica, Start},
 };
@@ -116,7 +112,7 @@ pub struct Node {
 
 pub(crate) struct Inner {
     pub(crate) environment: Arc<Environment>,
-    locks: Arc<LockTable>,
+    pub(crate) locks: Arc<LockTable>,
     pub(crate) replicas: RwLock<HashMap<ShardId, Arc<Replica>>>,
     /// Held while shards are started.
     pub(crate) starting: tokio::sync::Mutex<()>,
@@ -317,82 +313,6 @@ impl Node {
     pub(crate) fn replica(&self, shard: u64) -> Option<Arc<Replica>> {
         self.inner.replicas.read().get(&ShardId(shard)).cloned()
     }
-
-    /// Carries out a request and answers it. Never fails: what goes wrong is told in the response.
-    pub async fn execute(&self, request: kv::Request) -> kv::Response {
-        let body = match self.dispatch(request).await {
-            Ok(body) => body,
-            Err(kind) => response::Body::Failure(kv::Failure { kind: Some(kind) }),
-        };
-        kv::Response { body: Some(body), catalog_version: 0 }
-    }
-
-    async fn dispatch(&self, request: kv::Request) -> Result<response::Body, Failure> {
-        let header = request.header.unwrap_or_default();
-        let body = request.body.ok_or_else(|| Failure::Internal("an empty request".to_owned()))?;
-        if let request::Body::ReleaseLocks(release) = &body {
-            self.release(TxnId(header.txn), &release.keys);
-            return Ok(done());
-        }
-        match &body {
-            request::Body::CreateReplica(create) => return self.create_replica(create.clone()).await,
-            request::Body::DeleteReplica(_) => return self.delete_replica(header.shard).await,
-            request::Body::Hear(_) => return Ok(done()),
-            _ => {}
-        }
-        let replica = self.replica(header.shard).ok_or(Failure::UnknownShard(kv::Done {}))?;
-        match body {
-            request::Body::Get(get) => replica.get(&header, get).await.map(response::Body::Get),
-            request::Body::Scan(scan) => replica.scan(&header, scan).await.map(response::Body::Scan),
-            request::Body::Lock(lock) => replica.lock(&header, lock).await.map(response::Body::Lock),
-            request::Body::LockTable(lock) => replica.lock_table(&header, lock).await.map(|()| done()),
-            request::Body::Commit(commit) => replica.commit(&header, commit).await.map(response::Body::Commit),
-            request::Body::Prepare(prepare) => replica.prepare(&header, prepare).await.map(response::Body::Prepare),
-            request::Body::WriteIntents(intents) => replica.write_intents(&header, intents).await.map(|()| done()),
-            request::Body::Validate(validate) => replica.validate(&header, &validate).await.map(|()| done()),
-            request::Body::Decide(decide) => replica.decide(&header, decide).await.map(response::Body::TxnStatus),
-            request::Body::Resolve(resolve) => replica.resolve(&header, resolve).await.map(|()| done()),
-            request::Body::QueryTxn(query) => replica.query_txn(&header, query).await.map(response::Body::TxnStatus),
-            request::Body::Heartbeat(beat) => replica.heartbeat(&header, beat).await.map(|()| done()),
-            request::Body::Split(split) => self.split(&replica, &header, split).await,
-            request::Body::CollectGarbage(collect) => {
-                housekeeping::collect_garbage(&replica, Timestamp(collect.safe_ts)).await
-            }
-            request::Body::DeleteRange(delete) => delete_range(&replica, &header, delete).await,
-            request::Body::Describe(_) => Ok(response::Body::Description(replica.describe())),
-            request::Body::ChangeMembers(change) => replica.change_members(change).await,
-            request::Body::TransferLeader(transfer) => replica.transfer(&transfer).await,
-            request::Body::Close(close) => replica.close(&header, &close).await.map(response::Body::Closed),
-            request::Body::Checksum(checksum) => {
-                checksum::part(&replica, &header, checksum).await.map(response::Body::Checksum)
-            }
-            request::Body::ReleaseLocks(_)
-            | request::Body::CreateReplica(_)
-            | request::Body::DeleteReplica(_)
-            | request::Body::Hear(_) => Ok(done()),
-            request::Body::FindEnded(_) => Err(Failure::Internal("shards coordinate no transactions".to_owned())),
-        }
-    }
-
-    fn release(&self, txn: TxnId, keys: &[Bytes]) {
-        if keys.is_empty() {
-            self.inner.locks.release_all(txn);
-        } else {
-            self.inner.locks.release(txn, keys);
-        }
-    }
-
-    async fn split(
-        &self,
-        replica: &Arc<Replica>,
-        header: &kv::Header,
-        split: kv::Split,
-    ) -> Result<response::Body, Failure> {
-        let at = replica.check(header, split.at.iter())?;
-        replica.propose(at, command::Body::Split(split)).await?;
-        self.start_known().await.map_err(|error| Failure::Internal(error.to_string()))?;
-        Ok(done())
-    }
 }
 
 /// Starts shards as they are cut off others.
@@ -411,19 +331,6 @@ async fn start_births(node: Weak<Inner>) {
             tracing::error!(%error, "could not start a shard that was cut off another one");
         }
     }
-}
-
-async fn delete_range(
-    replica: &Replica,
-    header: &kv::Header,
-    delete: kv::DeleteRange,
-) -> Result<response::Body, Failure> {
-    let at = replica.check_span(header, delete.span.as_ref().unwrap_or(&kv::Span::default()))?;
-    replica.propose(at, command::Body::DeleteRange(delete)).await
-}
-
-pub(crate) fn done() -> response::Body {
-    response::Body::Done(kv::Done {})
 }
 
 pub(crate) fn read_descriptors(engine: &dyn Engine) -> Result<Vec<kv::Range>, OpenError> {

@@ -27,8 +27,9 @@ use storage::{Batch, Cf};
 
 use crate::{
     local,
-    node::{Node, OpenError, done, read_descriptors},
+    node::{Node, OpenError, read_descriptors},
     replica::{Failure, Replica, Start},
+    requests::done,
 };
 
 impl Node {
