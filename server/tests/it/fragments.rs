@@ -161,6 +161,21 @@ async fn a_limit_ends_the_scan_and_a_stale_epoch_refuses_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wide_rows_come_in_batches_of_few() {
+    let fixture = Fixture::new().await;
+    let mut txn = fixture.begin();
+    txn.start_statement();
+    for a in 0..40 {
+        let (key, value) = fixture.entry(a, &"x".repeat(300_000));
+        txn.put_guarded(key, value);
+    }
+    txn.commit().await.expect("the rows are written");
+    let batches = fixture.run(fixture.spec(None), 0, Vec::new()).await.expect("rows");
+    assert_eq!(first_column(&batches), (0..40).collect::<Vec<i32>>());
+    assert!(batches.iter().all(|batch| batch.num_rows() < 20), "{}", batches.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn malformed_fragments_are_errors() {
     let fixture = Fixture::new().await;
     let range = fixture.volume.node().ranges().remove(0);

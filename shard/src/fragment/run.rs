@@ -26,6 +26,9 @@ use super::{PartResult, leaf::ShardSource};
 /// Runs of a plan after which it is set back. Each leaves counts behind in it.
 const RUNS_MAX: usize = 1024;
 
+/// Bytes of rows that do not wait for more: enough that what each batch costs beside them does not count.
+const WAITING_BYTES: u64 = 1 << 20;
+
 /// What is run.
 pub(super) struct Run {
     pub(super) plan: Arc<dyn ExecutionPlan>,
@@ -107,7 +110,7 @@ impl Run {
                 waiting.send(output).await?;
             }
             waiting.append(rows);
-            if done || waiting.rows >= rows_max / 2 {
+            if done || waiting.rows >= rows_max / 2 || waiting.bytes >= WAITING_BYTES {
                 waiting.send(output).await?;
             }
             if done {
@@ -148,6 +151,7 @@ fn is_row_by_row(plan: &Arc<dyn ExecutionPlan>) -> bool {
 struct Waiting {
     batches: Vec<RecordBatch>,
     rows: usize,
+    bytes: u64,
     /// Where reading goes on behind them.
     resume: Bytes,
 }
@@ -156,6 +160,7 @@ impl Waiting {
     fn push(&mut self, batch: RecordBatch) {
         if batch.num_rows() > 0 {
             self.rows += batch.num_rows();
+            self.bytes += size(&batch);
             self.batches.push(batch);
         }
     }
@@ -163,6 +168,7 @@ impl Waiting {
     fn append(&mut self, other: Self) {
         self.batches.extend(other.batches);
         self.rows += other.rows;
+        self.bytes += other.bytes;
         self.resume = other.resume;
     }
 

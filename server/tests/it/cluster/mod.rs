@@ -5,6 +5,7 @@ mod demo;
 mod joining;
 mod leaving;
 mod refusals;
+mod scans;
 mod settings;
 mod strays;
 
