@@ -212,6 +212,20 @@ impl Cluster {
         ClusterError::Late { node, what, within, log }
     }
 
+    /// Has the server's command `node drain`, `node activate` or the like carried out for a node, and waits for its end.
+    pub async fn node_command(&self, command: &str, node: usize) -> Result<(), String> {
+        let client = session::connect(self.sql(0)).await.ok_or("node 0 lets nobody in")?;
+        let sql = "SELECT node_id::text FROM sharddb.nodes WHERE sql_address = $1";
+        let row = session::within(client.query_one(sql, &[&self.sql(node).to_string()])).await;
+        let number: String = row.map_err(|failure| failure.to_string())?.get(0);
+        let mut process = self.network.command(0, &self.options.binary);
+        process.args(["node", command, &number, "--sql-addr", &self.sql(0).to_string()]);
+        let run = tokio::task::spawn_blocking(move || process.output());
+        let output = run.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let said = || String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() { Ok(()) } else { Err(format!("node {command} {number}: {}", said())) }
+    }
+
     /// A number that a node tells in its metrics.
     pub async fn metric(&self, node: usize, name: &str) -> Option<u64> {
         let address = SocketAddr::new(self.network.address(node), HTTP_PORT);

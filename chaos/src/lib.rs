@@ -5,6 +5,8 @@
 
 pub mod check;
 pub mod cluster;
+pub mod coordinator;
+pub mod drain;
 pub mod failover;
 pub mod history;
 pub mod nemesis;

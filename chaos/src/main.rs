@@ -10,7 +10,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use sharddb_chaos::{
     cluster::ClusterOptions,
-    failover,
+    coordinator, drain, failover,
     nemesis::Fault,
     runner::{self, RunOptions, Workload},
     workload::Isolation,
@@ -69,6 +69,18 @@ enum Command {
         #[arg(long, default_value_t = 20)]
         rounds: usize,
     },
+    /// Kills a node that only coordinates transactions, and measures how long others wait for what it leaves behind
+    Coordinator {
+        /// How often
+        #[arg(long, default_value_t = 200)]
+        rounds: usize,
+    },
+    /// Drains one node after the other and measures how long clients wait
+    Drain {
+        /// How often
+        #[arg(long, default_value_t = 9)]
+        rounds: usize,
+    },
 }
 
 /// Megabytes of a disk that is to be full at some time.
@@ -113,9 +125,13 @@ async fn work(cli: Cli) -> Result<bool, String> {
     let seed = seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
     let disk_mb = cli.faults.contains(&Fault::DiskFull).then_some(DISK_MB);
     let mut cluster = ClusterOptions { binary, nodes: nodes.into(), log, disk_mb };
-    if let Some(Command::Failover { rounds }) = cli.command {
+    if let Some(command) = cli.command {
         cluster.disk_mb = None;
-        let (text, violations) = failover::run(cluster, rounds, seed).await?;
+        let (text, violations) = match command {
+            Command::Failover { rounds } => failover::run(cluster, rounds, seed).await?,
+            Command::Coordinator { rounds } => coordinator::run(cluster, rounds, seed).await?,
+            Command::Drain { rounds } => drain::run(cluster, rounds).await?,
+        };
         say(&format!("seed {seed}\n{text}"));
         violations.iter().for_each(|violation| say(&format!("VIOLATION {violation}")));
         return Ok(violations.is_empty());

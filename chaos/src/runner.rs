@@ -232,7 +232,7 @@ async fn recover(cluster: &Cluster) -> Result<(), ClusterError> {
 }
 
 /// Waits until no lock or provisional write is left.
-async fn clean(cluster: &Cluster) -> Result<(), String> {
+pub(crate) async fn clean(cluster: &Cluster) -> Result<(), String> {
     let begun = Instant::now();
     loop {
         let mut left = Vec::new();

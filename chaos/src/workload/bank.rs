@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -69,15 +70,19 @@ pub async fn prepare(node: SocketAddr) -> Result<(), String> {
 
 /// Starts clients that write and clients that read.
 pub fn start(run: &Run<Action>, writers: usize, readers: usize) -> Vec<tokio::task::JoinHandle<()>> {
-    let ids = Arc::new(AtomicI64::new(1));
-    let mut tasks = Vec::new();
-    for client in 0..writers {
-        tasks.push(tokio::spawn(write(run.clone(), client, Arc::clone(&ids))));
-    }
-    for client in writers..writers + readers {
-        tasks.push(tokio::spawn(read(run.clone(), client)));
-    }
-    tasks
+    start_as(run, 0..writers, writers..writers + readers, &Arc::new(AtomicI64::new(1)))
+}
+
+/// Starts clients with these numbers, whose transfers get their numbers from `ids`.
+pub fn start_as(
+    run: &Run<Action>,
+    writers: Range<usize>,
+    readers: Range<usize>,
+    ids: &Arc<AtomicI64>,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let writers = writers.map(|client| tokio::spawn(write(run.clone(), client, Arc::clone(ids))));
+    let readers = readers.map(|client| tokio::spawn(read(run.clone(), client)));
+    writers.chain(readers).collect()
 }
 
 async fn write(run: Run<Action>, client: usize, ids: Arc<AtomicI64>) {
