@@ -80,6 +80,11 @@ impl Client {
         }
     }
 
+    /// Whether a node is this process.
+    pub fn is_near(&self, node: NodeId) -> bool {
+        Coordinator::new(node, 0).node == self.inner.coordinator.node
+    }
+
     /// The newest catalog version this process has heard of.
     pub fn catalog_version(&self) -> CatalogVersion {
         self.inner.meta.catalog_version()
@@ -177,7 +182,7 @@ impl Client {
         body: request::Body,
     ) -> Option<response::Body> {
         // Within a process everybody knows already.
-        if Coordinator::new(node, 0).node != self.inner.coordinator.node {
+        if !self.is_near(node) {
             header.catalog_version = self.catalog_version().0;
         }
         let answer = self.inner.transport.call(node, kv::Request { header: Some(header), body: Some(body) }).await;

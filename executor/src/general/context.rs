@@ -44,12 +44,14 @@ pub struct GeneralOptions {
     pub spill_directory: Option<PathBuf>,
     /// Partitions that one statement computes at the same time.
     pub parallelism: usize,
+    /// Leaves joins to shards of this node too, as it does to those of others.
+    pub near_joins: bool,
 }
 
 impl Default for GeneralOptions {
     fn default() -> Self {
         let parallelism = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { memory_bytes: 1 << 30, spill_directory: None, parallelism }
+        Self { memory_bytes: 1 << 30, spill_directory: None, parallelism, near_joins: false }
     }
 }
 
@@ -60,6 +62,7 @@ pub struct General {
     runtime: Arc<RuntimeEnv>,
     config: SessionConfig,
     traffic: Traffic,
+    pub(super) near_joins: bool,
 }
 
 /// Counts of what crossed between shards and the executor: of a statement, or of all of them.
@@ -124,7 +127,7 @@ impl General {
             .with_batch_size(BATCH_ROWS)
             .with_target_partitions(parallelism)
             .with_sort_spill_reservation_bytes(MERGE_BYTES.min(options.memory_bytes / 4));
-        Ok(Self { client, fragments, runtime, config, traffic: Traffic::default() })
+        Ok(Self { client, fragments, runtime, config, traffic: Traffic::default(), near_joins: options.near_joins })
     }
 
     /// Rows that shards have sent to the executor since the start.

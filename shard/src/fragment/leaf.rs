@@ -1,6 +1,6 @@
-//! A fragment's leaf: batches of the rows within its spans.
+//! A fragment's leaves: batches of the rows within the spans of each.
 //!
-//! It is read at once, or batch by batch: then each run of the plan above gets one batch, and all that comes of it is known
+//! A leaf is read at once, or, if it is the only one, batch by batch: then each run of the plan above gets one batch, and all that comes of it is known
 //! to come of the rows up to one key.
 
 use std::{
@@ -15,7 +15,7 @@ use datafusion::{
     common::Result,
     execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext},
 };
-use fragment::{LeafSource, RowsBuilder, ScanColumn, ScanLeaf, to_datafusion};
+use fragment::{LeafSource, RowsBuilder, ScanColumn, ScanLeaf, ScanSpec, to_datafusion};
 use futures::Stream;
 use parking_lot::Mutex;
 use proto::{SqlError, SqlResult};
@@ -28,13 +28,13 @@ use super::{PartResult, spans::SpanReader};
 /// Bytes of row values after which a batch is closed although it has few rows.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// Gives the leaf its rows. Cheap to clone.
+/// Gives the leaves their rows. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct ShardSource(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
+    leaves: Mutex<Vec<(Arc<ScanSpec>, State)>>,
     /// Tells whether somebody still waits for rows.
     receiver: mpsc::Sender<PartResult>,
 }
@@ -51,11 +51,11 @@ enum State {
     Open(Box<LeafRows>),
 }
 
-/// How far the leaf was read.
+/// How far the leaves were read.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     pub(super) rows_scanned: u64,
-    /// Where reading goes on.
+    /// Where reading goes on in the only one.
     pub(super) resume: Bytes,
     /// Nothing is left.
     pub(super) done: bool,
@@ -63,28 +63,34 @@ pub(super) struct Progress {
 
 impl ShardSource {
     pub(super) fn new(receiver: mpsc::Sender<PartResult>) -> Self {
-        Self(Arc::new(Shared { state: Mutex::default(), receiver }))
+        Self(Arc::new(Shared { leaves: Mutex::default(), receiver }))
     }
 
-    /// Sets what is read; with `by_batch`, each run of the plan gets one batch of it.
-    pub(super) fn fill(&self, reader: SpanReader, by_batch: bool) {
-        *self.0.state.lock() = State::Ready { reader: Box::new(reader), by_batch };
+    /// Sets what a leaf reads; with `by_batch`, each run of the plan gets one batch of it.
+    pub(super) fn fill(&self, leaf: Arc<ScanSpec>, reader: SpanReader, by_batch: bool) {
+        self.0.leaves.lock().push((leaf, State::Ready { reader: Box::new(reader), by_batch }));
     }
 
     pub(super) fn progress(&self) -> Progress {
-        match &*self.0.state.lock() {
-            State::Open(rows) => {
-                Progress { rows_scanned: rows.scanned, resume: rows.reader.resume(), done: rows.left == 0 }
+        let mut progress = Progress { done: true, ..Progress::default() };
+        for (_, state) in &*self.0.leaves.lock() {
+            if let State::Open(rows) = state {
+                progress.rows_scanned += rows.scanned;
+                progress.resume = rows.reader.resume();
+                progress.done &= rows.left == 0;
             }
-            State::Empty | State::Ready { .. } => Progress::default(),
         }
+        progress
     }
 }
 
 impl LeafSource for ShardSource {
     fn open(&self, leaf: &ScanLeaf, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let mut state = self.0.state.lock();
-        *state = match std::mem::take(&mut *state) {
+        let mut leaves = self.0.leaves.lock();
+        let place = leaves.iter().position(|(spec, _)| Arc::ptr_eq(spec, leaf.spec()));
+        let place = place.ok_or_else(|| to_datafusion(SqlError::internal("a leaf has no rows")))?;
+        let state = &mut leaves[place].1;
+        *state = match std::mem::take(state) {
             State::Ready { reader, by_batch } => {
                 State::Open(Box::new(LeafRows::new(leaf, *reader, by_batch, &context)))
             }
@@ -92,7 +98,7 @@ impl LeafSource for ShardSource {
             _ => return Err(to_datafusion(SqlError::internal("a leaf is read once"))),
         };
         let schema = Arc::clone(leaf.batch_schema());
-        Ok(Box::pin(LeafStream { schema, shared: Arc::clone(&self.0), ended: false }))
+        Ok(Box::pin(LeafStream { schema, shared: Arc::clone(&self.0), place, ended: false }))
     }
 }
 
@@ -141,12 +147,15 @@ struct LeafStream {
     schema: SchemaRef,
     /// Never contended: one thread runs the plan.
     shared: Arc<Shared>,
+    /// Of the leaf among the others.
+    place: usize,
     ended: bool,
 }
 
 impl LeafStream {
     fn next(&mut self) -> SqlResult<Option<RecordBatch>> {
-        let State::Open(rows) = &mut *self.shared.state.lock() else { return Ok(None) };
+        let mut leaves = self.shared.leaves.lock();
+        let (_, State::Open(rows)) = &mut leaves[self.place] else { return Ok(None) };
         // Asked here and not only when rows are sent: a filter may pass nothing for long.
         if self.shared.receiver.is_closed() {
             rows.left = 0;

@@ -11,18 +11,18 @@ mod leaf;
 mod run;
 mod spans;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::{
     common::tree_node::{TreeNode, TreeNodeRecursion},
     error::DataFusionError,
-    execution::TaskContext,
+    execution::{TaskContext, memory_pool::GreedyMemoryPool, runtime_env::RuntimeEnv},
     physical_plan::ExecutionPlan,
     prelude::SessionConfig,
 };
-use fragment::{FragmentError, FragmentPart, FragmentStream, ScanLeaf, decode_fragment, from_datafusion};
+use fragment::{FragmentError, FragmentPart, FragmentStream, ScanLeaf, ScanSpec, decode_fragment, from_datafusion};
 use futures::{StreamExt, stream};
-use proto::{SqlError, SqlState, Timestamp, TxnId, kv};
+use proto::{SqlError, Timestamp, TxnId, kv};
 use sharddb_fragment as fragment;
 use sharddb_proto as proto;
 use tokio::{sync::mpsc, time::Instant};
@@ -38,6 +38,15 @@ const BATCHES_AHEAD: usize = 2;
 
 /// Rows in a batch when the fragment does not say: DataFusion's own choice.
 const BATCH_ROWS: usize = 8192;
+
+/// Memory of all joins that run at the shards of a process; beyond it they fail with 53200.
+const JOIN_BYTES_MAX: usize = 512 << 20;
+
+/// What they share.
+static JOINS: LazyLock<Arc<RuntimeEnv>> = LazyLock::new(|| {
+    let pool = Arc::new(GreedyMemoryPool::new(JOIN_BYTES_MAX));
+    Arc::new(RuntimeEnv { memory_pool: pool, ..RuntimeEnv::default() })
+});
 
 type PartResult = Result<FragmentPart, FragmentError>;
 
@@ -69,12 +78,19 @@ async fn start(
     let source = ShardSource::new(sender.clone());
     let plan = decode_fragment(&request.plan, Arc::new(source.clone()))?;
     let ts = if request.read_ts == 0 { replica.fresh() } else { Timestamp(request.read_ts) };
-    let reader = SpanReader::new(ts, &request.overlay);
-    let reader = prepare(&replica, &header, ts, spans_of(&plan)?, reader).await?;
-    source.fill(reader, run::is_resumable(&plan));
+    let leaves = leaves_of(&plan)?;
+    let readers = prepare(&replica, &header, ts, &leaves, &request.overlay).await?;
+    let is_join = leaves.len() > 1;
+    for (leaf, reader) in leaves.into_iter().zip(readers) {
+        source.fill(leaf, reader, run::is_resumable(&plan));
+    }
     let rows = if request.batch_rows == 0 { BATCH_ROWS } else { request.batch_rows as usize };
     let config = SessionConfig::new().with_batch_size(rows).with_target_partitions(1);
-    let context = Arc::new(TaskContext::default().with_session_config(config));
+    let mut context = TaskContext::default().with_session_config(config);
+    if is_join {
+        context = context.with_runtime(Arc::clone(&JOINS));
+    }
+    let context = Arc::new(context);
     let run = Run { plan, context, source, sender, time: since.elapsed() };
     tokio::task::spawn_blocking(move || run.run());
     Ok(stream::unfold(Some(receiver), |receiver| async move {
@@ -92,8 +108,8 @@ fn failed(error: &DataFusionError) -> FragmentError {
     FragmentError::Failed(from_datafusion(error))
 }
 
-/// The spans of the plan's one leaf.
-fn spans_of(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<kv::Span>, FragmentError> {
+/// The plan's leaves.
+fn leaves_of(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<Arc<ScanSpec>>, FragmentError> {
     let mut leaves = Vec::new();
     plan.apply(|node| {
         if let Some(leaf) = node.downcast_ref::<ScanLeaf>() {
@@ -102,30 +118,35 @@ fn spans_of(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<kv::Span>, FragmentErro
         Ok(TreeNodeRecursion::Continue)
     })
     .map_err(|error| failed(&error))?;
-    let [spec] = &leaves[..] else {
-        return Err(SqlError::new(SqlState::InternalError, "a fragment must have one leaf").into());
-    };
-    let span = |(start, end): &(Vec<u8>, Vec<u8>)| kv::Span { start: start.clone().into(), end: end.clone().into() };
-    Ok(spec.spans.iter().map(span).collect())
+    if leaves.is_empty() {
+        return Err(SqlError::internal("a fragment reads nothing").into());
+    }
+    Ok(leaves)
 }
 
-/// Gives a reader every span once nothing at or below the snapshot can still be committed there.
+/// Gives a reader for each leaf, once nothing at or below the snapshot can still be committed in its spans.
 async fn prepare(
     replica: &Arc<Replica>,
     header: &kv::Header,
     ts: Timestamp,
-    spans: Vec<kv::Span>,
-    mut reader: SpanReader,
-) -> Result<SpanReader, FragmentError> {
+    leaves: &[Arc<ScanSpec>],
+    overlay: &[kv::Write],
+) -> Result<Vec<SpanReader>, FragmentError> {
     let at = replica.check(header, std::iter::empty()).map_err(FragmentError::Refused)?;
-    for span in &spans {
-        replica.check_span(header, span).map_err(FragmentError::Refused)?;
-        let intents = replica.prepare_scan(span, ts, TxnId(header.txn)).await.map_err(FragmentError::Refused)?;
-        reader.add(span, intents);
+    let mut readers = Vec::with_capacity(leaves.len());
+    for leaf in leaves {
+        let mut reader = SpanReader::new(ts, overlay);
+        for (start, end) in &leaf.spans {
+            let span = kv::Span { start: start.clone().into(), end: end.clone().into() };
+            replica.check_span(header, &span).map_err(FragmentError::Refused)?;
+            let intents = replica.prepare_scan(&span, ts, TxnId(header.txn)).await.map_err(FragmentError::Refused)?;
+            reader.add(&span, intents);
+        }
+        readers.push(reader);
     }
     // Were the shard cut before this, writers elsewhere might not know of the read. A later cut hands the snapshot on.
-    reader.read_from(replica.engine().snapshot());
+    readers.iter_mut().for_each(|reader| reader.read_from(replica.engine().snapshot()));
     // From here on the rows can be read here, whoever leads.
     replica.check_still(at).map_err(FragmentError::Refused)?;
-    Ok(reader)
+    Ok(readers)
 }

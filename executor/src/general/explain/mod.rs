@@ -75,6 +75,13 @@ impl Note {
         self
     }
 
+    /// The topmost operator of a scan's fragment alone.
+    #[must_use]
+    pub(super) fn into_fragment(mut self) -> Self {
+        let fragment = self.children.pop().unwrap_or_default();
+        Self { label: None, ..fragment }
+    }
+
     /// Puts an operator above the others of a scan's fragment.
     #[must_use]
     pub(super) fn wrap_fragment(self, operator: Note) -> Self {

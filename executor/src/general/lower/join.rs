@@ -16,9 +16,11 @@ use datafusion::{
         projection::ProjectionExec,
     },
 };
+use fragment::is_encodable;
 use planner::plan::Expr;
 use proto::SqlResult;
 use schema::Oid;
+use sharddb_fragment as fragment;
 use sharddb_planner as planner;
 use sharddb_proto as proto;
 use sharddb_schema as schema;
@@ -27,11 +29,15 @@ use super::{Lower, Lowered, Scope, single};
 use crate::general::{
     context::failed,
     explain::{Note, deparse_all},
-    expr::{columns_of, conjunction, is_volatile, remap, sql_type},
+    expr::{columns_of, conjunction, is_immutable, is_volatile, remap, sql_type},
     ir::{Join, Rel},
     operators::{NestedLoop, OperatorExec},
     optimize::estimate,
+    scan::ShardScanExec,
 };
+
+/// Estimated rows that a shard may keep in memory for a join: some hundred megabytes.
+const PUSHED_ROWS_MAX: f64 = 1e6;
 
 /// An equality between the sides of a join, each side over its own columns.
 pub(in crate::general) struct Equality {
@@ -107,6 +113,7 @@ struct Sides {
 impl Lower<'_> {
     pub(super) fn join(&self, kind: Join, left: &Rel, right: &Rel, on: &[Expr], scope: &Scope) -> SqlResult<Lowered> {
         let (equalities, rest) = divide(on, left.arity());
+        let may_push = on.iter().all(is_immutable) && is_small(kind, left, right, on);
         let build_right = estimate::rows(right) < estimate::rows(left);
         let columns = [left.columns.clone(), right.columns.clone()].concat();
         let text = self.explain.then(|| (deparse_all(&without(on, &rest), &columns), deparse_all(&rest, &columns)));
@@ -123,18 +130,29 @@ impl Lower<'_> {
         };
         let sides = Sides { left: left_plan, right: right_plan, keys, nulls, filter, build_right };
         let hashed = !sides.keys.is_empty();
-        let (plan, left_note, right_note) = sides.finish(kind)?;
+        let pushed = if may_push && hashed { sides.push(kind)? } else { None };
+        let is_pushed = pushed.is_some();
+        let (plan, mut left_note, mut right_note) = match pushed {
+            Some(plan) => (plan, sides.left.note, sides.right.note),
+            None => sides.finish(kind)?,
+        };
+        let gather = self.note(|| left_note.clone());
+        if is_pushed {
+            (left_note, right_note) = (left_note.into_fragment(), right_note.into_fragment());
+        }
         let note = self.note(|| {
-            let mut note = Note::titled(title(kind, hashed)).metered(&plan);
+            let mut note = Note::titled(title(kind, hashed));
             let (hash, rest) = text.unwrap_or_default();
             note.details.extend((!hash.is_empty()).then(|| format!("Hash Cond: {hash}")));
             note.details.extend((!rest.is_empty()).then(|| format!("Join Filter: {rest}")));
             let build = |note: Note| if hashed { Note::titled("Hash").with_child(note) } else { note };
-            if build_right {
+            let note = if build_right {
                 note.with_child(left_note).with_child(build(right_note))
             } else {
                 note.with_child(right_note).with_child(build(left_note))
-            }
+            };
+            let note = if is_pushed { gather.in_fragment(|_| note.labelled("Fragment")) } else { note };
+            note.metered(&plan)
         });
         Ok(Lowered { plan, note })
     }
@@ -178,9 +196,9 @@ impl Lower<'_> {
 
 impl Sides {
     fn finish(self, kind: Join) -> SqlResult<(Arc<dyn ExecutionPlan>, Note, Note)> {
-        let Self { left, right, keys, nulls, filter, build_right } = self;
-        let (left_note, right_note) = (left.note, right.note);
-        if keys.is_empty() {
+        if self.keys.is_empty() {
+            let Self { left, right, filter, build_right, .. } = self;
+            let (left_note, right_note) = (left.note, right.note);
             let (left, right) = (single(left.plan), single(right.plan));
             let mut fields = left.schema().fields().to_vec();
             if !matches!(kind, Join::Semi | Join::Anti) {
@@ -192,21 +210,53 @@ impl Sides {
             let plan = OperatorExec::new(operator, vec![left, right], Arc::new(Schema::new(fields)));
             return Ok((Arc::new(plan), left_note, right_note));
         }
-        let (left_width, right_width) = (left.plan.schema().fields().len(), right.plan.schema().fields().len());
+        let plan = self.hash_join(kind, Arc::clone(&self.left.plan), Arc::clone(&self.right.plan))?;
+        Ok((plan, self.left.note, self.right.note))
+    }
+
+    /// A join by hash of two plans for the sides.
+    fn hash_join(
+        &self,
+        kind: Join,
+        left: Arc<dyn ExecutionPlan>,
+        right: Arc<dyn ExecutionPlan>,
+    ) -> SqlResult<Arc<dyn ExecutionPlan>> {
+        let build_right = self.build_right;
+        let (left_width, right_width) = (left.schema().fields().len(), right.schema().fields().len());
         let join_type = join_type(kind, build_right);
-        let (build, probe) = if build_right { (right.plan, left.plan) } else { (left.plan, right.plan) };
-        let filter = filter.map(|filter| if build_right { filter.swap() } else { filter });
-        let keys: Vec<_> =
-            if build_right { keys.into_iter().map(|(left, right)| (right, left)).collect() } else { keys };
+        let (build, probe) = if build_right { (right, left) } else { (left, right) };
+        let filter = self.filter.clone().map(|filter| if build_right { filter.swap() } else { filter });
+        let in_order = |(left, right)| if build_right { (right, left) } else { (left, right) };
+        let keys: Vec<_> = self.keys.iter().cloned().map(in_order).collect();
         let build = single(build);
         let mode = PartitionMode::CollectLeft;
-        let join = HashJoinExec::try_new(build, probe, keys, filter, &join_type, None, mode, nulls, false);
+        let join = HashJoinExec::try_new(build, probe, keys, filter, &join_type, None, mode, self.nulls, false);
         // Rows may be joined for long without waiting for anything.
         let joined: Arc<dyn ExecutionPlan> = Arc::new(CooperativeExec::new(Arc::new(join.map_err(failed)?)));
         let both = !matches!(kind, Join::Semi | Join::Anti);
-        let joined = if build_right && both { swap_back(joined, left_width, right_width)? } else { joined };
-        Ok((joined, left_note, right_note))
+        if build_right && both { swap_back(joined, left_width, right_width) } else { Ok(joined) }
     }
+
+    /// The join as a fragment of the shard that holds both sides, if there is one. The leaves are in the order of the plan:
+    /// the built side first.
+    fn push(&self, kind: Join) -> SqlResult<Option<Arc<dyn ExecutionPlan>>> {
+        let scan = |side: &Lowered| side.plan.downcast_ref::<ShardScanExec>().cloned();
+        let (Some(left), Some(right)) = (scan(&self.left), scan(&self.right)) else { return Ok(None) };
+        let pushed = if self.build_right {
+            right.joined(&left, |right, left| self.hash_join(kind, left, right))?
+        } else {
+            left.joined(&right, |left, right| self.hash_join(kind, left, right))?
+        };
+        let pushed = pushed.filter(|pushed| is_encodable(pushed.fragment()));
+        Ok(pushed.map(|pushed| Arc::new(pushed) as Arc<_>))
+    }
+}
+
+/// Whether a join may be left to a shard: it keeps one side in memory there, and what it answers should not be more than what
+/// it reads.
+fn is_small(kind: Join, left: &Rel, right: &Rel, on: &[Expr]) -> bool {
+    let (left_rows, right_rows) = (estimate::rows(left), estimate::rows(right));
+    left_rows.min(right_rows) <= PUSHED_ROWS_MAX && estimate::join_rows(kind, left, right, on) <= left_rows + right_rows
 }
 
 /// DataFusion builds its left side, so a join whose right side is built has its sides exchanged.

@@ -160,14 +160,11 @@ impl Lower<'_> {
     fn push(
         &self,
         input: &Lowered,
-        operator: impl FnOnce(Arc<dyn ExecutionPlan>) -> SqlResult<Arc<dyn ExecutionPlan>>,
+        operator: impl Fn(Arc<dyn ExecutionPlan>) -> SqlResult<Arc<dyn ExecutionPlan>>,
     ) -> SqlResult<Option<Arc<dyn ExecutionPlan>>> {
         let Some(scan) = input.plan.downcast_ref::<ShardScanExec>() else { return Ok(None) };
-        let fragment = operator(Arc::clone(scan.fragment()))?;
-        if !is_encodable(&fragment) {
-            return Ok(None);
-        }
-        Ok(Some(Arc::new(scan.with_fragment(fragment))))
+        let pushed = scan.with_operator(operator)?;
+        Ok(is_encodable(pushed.fragment()).then(|| Arc::new(pushed) as Arc<_>))
     }
 }
 

@@ -61,7 +61,7 @@ impl Lower<'_> {
             ScanSpec { table: table.name.clone(), columns, with_key: scan.with_key, spans: Vec::new(), limit: None };
         let partitions = bounds::partition(&self.statement.general.client, &access.spans);
         let shards = partitions.len();
-        let shard_scan = ShardScan { storage_id: table.storage_id, partitions };
+        let shard_scan = ShardScan { storage_id: table.storage_id, partitions, joined: Vec::new() };
         let leaf = Arc::new(ScanLeaf::new(Arc::new(spec)));
         let plan: Arc<dyn ExecutionPlan> =
             Arc::new(ShardScanExec::new(Arc::clone(self.statement), Arc::new(shard_scan), leaf));

@@ -52,7 +52,8 @@ pub(in crate::general) fn rows(rel: &Rel) -> f64 {
     }
 }
 
-fn join_rows(kind: Join, left: &Rel, right: &Rel, on: &[Expr]) -> f64 {
+/// Estimated rows of a join.
+pub(in crate::general) fn join_rows(kind: Join, left: &Rel, right: &Rel, on: &[Expr]) -> f64 {
     let (left_rows, right_rows) = (rows(left), rows(right));
     let (equalities, rest) = divide(on, left.arity());
     let others = 0.33_f64.powi(rest.len() as i32);

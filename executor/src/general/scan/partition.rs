@@ -1,10 +1,13 @@
 //! Reads the spans of one partition, by one fragment after the other.
 //!
+//! A join of tables that one shard holds is one fragment over the spans of all of them. Where these turn out to lie in
+//! several shards now, it is computed here instead.
+//!
 //! Where the range map turns out to be old, the spans are routed anew and may take several fragments. A fragment that breaks
 //! off, because its node or the way to it is gone, is sent to the shard's present leader at the same snapshot:
 //!
 //! * Rows that come with a key to go on from are handed on at once; only what lies behind them is read again.
-//! * Other rows (partial aggregates, the first rows in some order) are a result only as a whole. They are held back until the
+//! * Other rows (partial aggregates, the first rows in some order, joins) are a result only as a whole. They are held back until the
 //!   fragment has ended, and dropped if it breaks off. What would be too large to hold is handed on; after that the statement
 //!   cannot go on and fails with 40001.
 
@@ -13,6 +16,7 @@ use std::{collections::VecDeque, sync::Arc};
 use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use bytes::Bytes;
 use datafusion::{
+    execution::SendableRecordBatchStream,
     execution::memory_pool::{MemoryConsumer, MemoryReservation},
     physical_plan::{ExecutionPlan, ReplaceChildrenOptions, execution_plan::ChildrenPropertiesMode, metrics::Count},
 };
@@ -28,18 +32,27 @@ use sharddb_fragment as fragment;
 use sharddb_kv as kv;
 use sharddb_proto as proto;
 
-use super::{ShardScanExec, figures::Entry};
+use super::{
+    ShardScanExec,
+    figures::Entry,
+    shard_scan::{Joined, one_route},
+};
+use crate::general::context::failed;
 
 /// Bytes of one fragment's rows that are held back: partial results of some ten thousand groups. With dozens of shards this
 /// stays a small part of the memory that statements share, which is asked for too.
-const HELD_BYTES_MAX: usize = if cfg!(test) { 4 << 10 } else { 8 << 20 };
+const HELD_BYTES_MAX: usize = if cfg!(test) { 32 << 10 } else { 8 << 20 };
 
 /// Reads the spans of one partition.
 pub(super) struct PartitionReader {
     exec: ShardScanExec,
     /// Spans not yet sent.
     pending: VecDeque<wire::Span>,
+    /// The same of the other tables of a join.
+    joined: Vec<Joined>,
     running: Option<Running>,
+    /// A join that is computed here.
+    apart: Option<SendableRecordBatchStream>,
     /// Rows to be answered.
     ready: VecDeque<RecordBatch>,
     attempts: kv::Attempts,
@@ -64,8 +77,9 @@ struct Running {
 impl PartitionReader {
     pub(super) fn new(exec: ShardScanExec, partition: usize, rows: Count) -> Self {
         let pending = exec.scan().partitions[partition].iter().cloned().collect();
-        let ready = VecDeque::new();
-        Self { exec, pending, running: None, ready, attempts: kv::Attempts::default(), rows }
+        let joined = exec.scan().joined.clone();
+        let (ready, attempts) = (VecDeque::new(), kv::Attempts::default());
+        Self { exec, pending, joined, running: None, apart: None, ready, attempts, rows }
     }
 
     pub(super) async fn next(&mut self) -> SqlResult<Option<RecordBatch>> {
@@ -73,6 +87,11 @@ impl PartitionReader {
             if let Some(batch) = self.ready.pop_front() {
                 self.rows.add(batch.num_rows());
                 return with_schema(batch, &self.exec.fragment().schema()).map(Some);
+            }
+            if let Some(apart) = &mut self.apart {
+                let batch = apart.next().await.transpose().map_err(failed)?;
+                self.rows.add(batch.as_ref().map_or(0, RecordBatch::num_rows));
+                return Ok(batch);
             }
             if self.running.is_none() && !self.start()? {
                 return Ok(None);
@@ -90,8 +109,10 @@ impl PartitionReader {
 
     /// Sends the next fragment; answers whether there was one to send.
     fn start(&mut self) -> SqlResult<bool> {
-        let statement = self.exec.statement();
-        let ranges = statement.general.client.ranges();
+        let ranges = Arc::clone(&self.exec.statement().general.client.ranges());
+        if self.exec.apart().is_some() {
+            return self.start_join(&ranges);
+        }
         let mut spans = Vec::new();
         let mut route: Option<kv::Route> = None;
         while let Some(span) = self.pending.pop_front() {
@@ -106,8 +127,32 @@ impl PartitionReader {
             spans.push(part);
             route = Some(found);
         }
-        drop(ranges);
         let Some(route) = route else { return Ok(false) };
+        self.send(route, spans)?;
+        Ok(true)
+    }
+
+    /// The same for a join: as one fragment, or here.
+    fn start_join(&mut self, ranges: &kv::RangeMap) -> SqlResult<bool> {
+        if self.pending.is_empty() {
+            return Ok(false);
+        }
+        let spans = self.pending.iter().chain(self.joined.iter().flat_map(|joined| &joined.spans));
+        let route = one_route(spans, ranges);
+        let own = std::mem::take(&mut self.pending).into();
+        match (route, self.exec.apart()) {
+            (None, Some(apart)) => {
+                let task = Arc::clone(&self.exec.statement().task);
+                self.apart = Some(apart.execute(0, task).map_err(failed)?);
+            }
+            (None, None) => return Err(SqlError::internal("a join has no shard")),
+            (Some(route), _) => self.send(route, own)?,
+        }
+        Ok(true)
+    }
+
+    fn send(&mut self, route: kv::Route, spans: Vec<wire::Span>) -> SqlResult<()> {
+        let statement = self.exec.statement();
         let request = self.request(&route, &spans)?;
         statement.traffic().add_fragment();
         let stream = statement.general.fragments.fragment(route.node, request);
@@ -115,12 +160,18 @@ impl PartitionReader {
         let entry = self.exec.figures().sent(route.shard, route.node);
         let held = Vec::new();
         self.running = Some(Running { stream, route, spans, resume: None, held, reservation, exposed: false, entry });
-        Ok(true)
+        Ok(())
     }
 
     fn request(&self, route: &kv::Route, spans: &[wire::Span]) -> SqlResult<wire::Fragment> {
         let statement = self.exec.statement();
-        let plan = with_spans(self.exec.fragment(), spans)?;
+        let mut overlay = statement.view.overlay(self.exec.scan().storage_id, spans);
+        let mut leaves = vec![spans];
+        for Joined { storage_id, spans } in &self.joined {
+            overlay.extend(statement.view.overlay(*storage_id, spans));
+            leaves.push(spans);
+        }
+        let plan = with_spans(self.exec.fragment(), &mut leaves.into_iter())?;
         Ok(wire::Fragment {
             header: Some(wire::Header {
                 shard: route.shard.0,
@@ -131,7 +182,7 @@ impl PartitionReader {
             }),
             read_ts: statement.view.read_ts,
             plan: encode_fragment(&plan, &statement.eval)?,
-            overlay: statement.view.overlay(self.exec.scan().storage_id, spans),
+            overlay,
             batch_rows: statement.task.session_config().batch_size() as u32,
         })
     }
@@ -229,14 +280,18 @@ fn refusal(kind: wire::failure::Kind) -> SqlError {
     }
 }
 
-/// The fragment with its leaf over these spans.
-fn with_spans(plan: &Arc<dyn ExecutionPlan>, spans: &[wire::Span]) -> SqlResult<Arc<dyn ExecutionPlan>> {
+/// The fragment with its leaves over these spans, one after the other.
+fn with_spans<'s>(
+    plan: &Arc<dyn ExecutionPlan>,
+    leaves: &mut impl Iterator<Item = &'s [wire::Span]>,
+) -> SqlResult<Arc<dyn ExecutionPlan>> {
     if let Some(leaf) = plan.downcast_ref::<ScanLeaf>() {
+        let spans = leaves.next().ok_or_else(|| SqlError::internal("a leaf has no spans"))?;
         let spans = spans.iter().map(|span| (span.start.to_vec(), span.end.to_vec())).collect();
         let spec = ScanSpec { spans, ..(**leaf.spec()).clone() };
         return Ok(Arc::new(ScanLeaf::new(Arc::new(spec))));
     }
-    let children = plan.children().into_iter().map(|child| with_spans(child, spans)).collect::<SqlResult<Vec<_>>>()?;
+    let children = plan.children().into_iter().map(|child| with_spans(child, leaves)).collect::<SqlResult<Vec<_>>>()?;
     Arc::clone(plan)
         .replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
         .map_err(|error| fragment::from_datafusion(&error))

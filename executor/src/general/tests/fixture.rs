@@ -55,7 +55,7 @@ impl Fixture {
         let files = RealFiles::open(&directory.path().join("raft")).expect("the directory opens");
         let engine = Arc::new(MemoryEngine::default());
         let volume = Volume::assemble(engine, Arc::new(files), LogOptions::default()).await.expect("the volume opens");
-        let options = GeneralOptions { memory_bytes, parallelism: 2, spill_directory: None };
+        let options = GeneralOptions { memory_bytes, parallelism: 2, ..GeneralOptions::default() };
         let general = General::new(volume.client().clone(), volume.fragments(), &options).expect("the general path");
         let mut catalog = Catalog::default();
         let public = SchemaDescriptor { oid: Oid(2200), name: "public".to_owned(), owner: Oid(10) };
@@ -81,9 +81,9 @@ impl Fixture {
         self.volume.client()
     }
 
-    /// The same tables, with fragments sent by another transport.
+    /// The same tables, with fragments sent by another transport, and joins left to shards.
     pub(super) fn general_over(&self, fragments: Arc<dyn FragmentTransport>) -> Arc<General> {
-        let options = GeneralOptions { memory_bytes: 256 << 20, parallelism: 2, spill_directory: None };
+        let options = GeneralOptions { memory_bytes: 256 << 20, near_joins: true, ..GeneralOptions::default() };
         Arc::new(General::new(self.client().clone(), fragments, &options).expect("the general path"))
     }
 
@@ -165,9 +165,13 @@ impl Fixture {
 
     /// The plan as text.
     pub(super) async fn explain(&self, sql: &str, showing: Showing) -> SqlResult<String> {
+        self.explain_in(&self.context(), sql, showing).await
+    }
+
+    pub(super) async fn explain_in(&self, context: &RunContext, sql: &str, showing: Showing) -> SqlResult<String> {
         let mut txn = self.begin(Isolation::ReadCommitted);
         let query = self.query(sql)?;
-        let lines = explain(&query, &[], showing, &mut txn, &self.context()).await?;
+        let lines = explain(&query, &[], showing, &mut txn, context).await?;
         txn.rollback().await;
         Ok(lines.join("\n"))
     }

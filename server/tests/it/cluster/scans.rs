@@ -52,6 +52,28 @@ async fn partial_results_cross_the_network_and_not_rows() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_one_shard_are_joined_at_its_node() {
+    let cluster = Cluster::start(3);
+    assert_eq!(cluster.json(&["node", "drain", &cluster.number(0)])["leaders"], 0);
+    let client = client(&cluster.nodes[0]).await;
+    for sql in [
+        "CREATE TABLE parts (id int PRIMARY KEY, kind int, pad text) WITH (shards = 1)",
+        "CREATE TABLE kinds (kind int PRIMARY KEY, name text) WITH (shards = 1)",
+        "INSERT INTO parts SELECT i, i % 40, repeat('x', 200) FROM generate_series(1, 2000) i",
+        "INSERT INTO kinds SELECT i, 'kind ' || i % 4 FROM generate_series(0, 39) i",
+        "ANALYZE",
+    ] {
+        client.batch_execute(sql).await.expect(sql);
+    }
+    let join = "SELECT name, count(*), max(pad) FROM parts JOIN kinds USING (kind) GROUP BY name";
+    let rows = client.query(&format!("{join} ORDER BY name"), &[]).await.expect("rows");
+    let rows: Vec<(String, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(rows, [0, 1, 2, 3].map(|kind| (format!("kind {kind}"), 500)));
+    let (rows, bytes) = traffic(&client, join).await;
+    assert!(rows == 4 && bytes < 4000, "{rows} rows of {bytes} bytes");
+}
+
 /// Rows of the large table, each of 4 KiB.
 const ROWS: i32 = 12_000;
 /// Rows that the reader takes at once.
