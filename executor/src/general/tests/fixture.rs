@@ -81,6 +81,11 @@ impl Fixture {
         self.volume.client()
     }
 
+    /// Leaves joins to shards from now on.
+    pub(super) fn join_at_shards(&mut self) {
+        self.general = self.general_over(self.fragments());
+    }
+
     /// The same tables, with fragments sent by another transport, and joins left to shards.
     pub(super) fn general_over(&self, fragments: Arc<dyn FragmentTransport>) -> Arc<General> {
         let options = GeneralOptions { memory_bytes: 256 << 20, near_joins: true, ..GeneralOptions::default() };

@@ -3,8 +3,11 @@
 use super::fixture::Fixture;
 
 /// Runs a script; `UPDATE_SCRIPTS` prints what differs without failing.
-async fn script(sql: &str, expected: &str) {
+async fn script(sql: &str, expected: &str, at_shards: bool) {
     let mut fixture = Fixture::new().await;
+    if at_shards {
+        fixture.join_at_shards();
+    }
     let statements: Vec<&str> = sql.split("\n;\n").map(str::trim).filter(|s| !s.is_empty()).collect();
     let expected: Vec<&str> = expected.split("\n;\n").collect();
     let mut wrong = Vec::new();
@@ -31,13 +34,14 @@ async fn script(sql: &str, expected: &str) {
 }
 
 macro_rules! scripts {
-    ($($name:ident),* $(,)?) => {
+    ($at_shards:literal: $($name:ident),* $(,)?) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 script(
                     include_str!(concat!("scripts/", stringify!($name), ".sql")),
                     include_str!(concat!("scripts/", stringify!($name), ".out")),
+                    $at_shards,
                 )
                 .await;
             }
@@ -45,4 +49,11 @@ macro_rules! scripts {
     };
 }
 
-scripts!(basics, joins, aggregates, subqueries, windows, sets, indexes, lateral, ordered_sets, whole_rows);
+scripts!(false: basics, joins, aggregates, subqueries, windows, sets, indexes, lateral, ordered_sets, whole_rows);
+
+/// The same where the shard that holds the tables joins them.
+mod at_shards {
+    use super::script;
+
+    scripts!(true: joins, subqueries, lateral, sets, whole_rows);
+}
