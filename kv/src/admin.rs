@@ -76,10 +76,13 @@ impl Client {
 
     /// Tells meta the oldest timestamp this process still needs and answers that of the whole cluster.
     pub async fn report_safe_point(&self) -> Result<Timestamp> {
+        let at = tokio::time::Instant::now();
         let now = self.timestamp().await?;
         let lagged = Timestamp::from_millis(now.millis().saturating_sub(SAFE_POINT_LAG_MS));
         let safe = self.oldest_snapshot().map_or(lagged, |oldest| oldest.min(lagged));
-        self.meta().raise_safe_point(safe).await
+        let safe = self.meta().raise_safe_point(safe).await?;
+        self.inner.snapshots.reported(at, now);
+        Ok(safe)
     }
 
     /// Drops versions below `safe_ts` that no snapshot at or above it sees, on every shard.

@@ -46,6 +46,9 @@ pub enum Error {
         /// Storage id of the table.
         table: u32,
     },
+    /// What the snapshot sees may be gone: this process could not say for long that it is in use.
+    #[error("snapshot too old")]
+    SnapshotTooOld,
     /// Somebody else aborted this transaction because it looked dead.
     #[error("transaction was aborted because its lease expired")]
     Expired,
@@ -101,6 +104,7 @@ impl Error {
             Self::Conflict { .. }
             | Self::ReadWriteConflict { .. }
             | Self::StaleSchema { .. }
+            | Self::SnapshotTooOld
             | Self::Expired
             | Self::Lost { .. } => SqlState::SerializationFailure,
             Self::Deadlock { .. } => SqlState::DeadlockDetected,
@@ -149,7 +153,9 @@ impl From<Error> for SqlError {
             Error::Deadlock { cycle } => {
                 sql.with_detail(deadlock_detail(&cycle)).with_hint("See server log for query details.")
             }
-            Error::ReadWriteConflict { .. } => sql.with_hint("The transaction might succeed if retried."),
+            Error::ReadWriteConflict { .. } | Error::SnapshotTooOld => {
+                sql.with_hint("The transaction might succeed if retried.")
+            }
             _ => sql,
         }
     }

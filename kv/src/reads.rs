@@ -72,6 +72,7 @@ pub(crate) async fn fetch_missing(
 ) -> Result<Vec<Option<Bytes>>> {
     let mut attempts = Attempts::default();
     loop {
+        client.check_snapshot(read_ts)?;
         let missing = keys.iter().enumerate().filter(|(i, _)| values[*i].is_none());
         let groups = group_by_route(client, missing);
         let mut stale = None;

@@ -120,6 +120,7 @@ pub(crate) async fn fetch_batch(
 ) -> Result<Batch> {
     let mut attempts = Attempts::default();
     loop {
+        client.check_snapshot(read_ts)?;
         match fetch(client, txn, span, read_ts, options).await? {
             Routed::Done(answer) => return Ok(answer),
             Routed::Stale(reason) => client.reroute(&mut attempts, reason).await?,

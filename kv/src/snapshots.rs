@@ -1,12 +1,20 @@
 //! Snapshots in use by this process, so that garbage collection spares what they can see.
+//!
+//! The process reports its oldest one now and then. One that could not for long is not counted any more: what its older
+//! snapshots see may be gone, and reading at them fails.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use proto::Timestamp;
 use sharddb_proto as proto;
+use tokio::time::Instant;
 
-use crate::Client;
+use crate::{Client, Error, Result};
+
+/// Age of the last report from which snapshots taken before it are not used any more. The meta group counts those of a
+/// silent node for three minutes; the rest is for requests on their way.
+const REPORT_AGE_MAX: Duration = Duration::from_secs(150);
 
 /// Keeps what a snapshot sees from being collected as garbage.
 pub struct SnapshotPin {
@@ -36,6 +44,8 @@ impl Drop for SnapshotPin {
 #[derive(Debug, Default)]
 pub(crate) struct Snapshots {
     live: Mutex<BTreeMap<Timestamp, usize>>,
+    /// When it was last reported, by both clocks.
+    reported: RwLock<Option<(Instant, Timestamp)>>,
 }
 
 impl Snapshots {
@@ -52,15 +62,45 @@ impl Snapshots {
         }
     }
 
+    /// Notes a report that was begun at these times.
+    pub(crate) fn reported(&self, at: Instant, now: Timestamp) {
+        *self.reported.write() = Some((at, now));
+    }
+
+    fn is_kept(&self, snapshot: Timestamp, present: Instant) -> bool {
+        // Whatever was taken since the report is newer than what the next reports allow to go.
+        let reported = *self.reported.read();
+        reported.is_none_or(|(at, now)| snapshot > now || present.duration_since(at) < REPORT_AGE_MAX)
+    }
+
     /// The oldest snapshot in use.
     pub(crate) fn oldest(&self) -> Option<Timestamp> {
         self.live.lock().first_key_value().map(|(timestamp, _)| *timestamp)
     }
 }
 
+impl Client {
+    /// Makes sure that what a snapshot sees is still there; 0 stands for the latest state.
+    pub fn check_snapshot(&self, read_ts: u64) -> Result<()> {
+        let kept = read_ts == 0 || self.inner.snapshots.is_kept(Timestamp(read_ts), Instant::now());
+        if kept { Ok(()) } else { Err(Error::SnapshotTooOld) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn snapshots_from_before_an_old_report_are_not_used() {
+        let snapshots = Snapshots::default();
+        let now = Instant::now();
+        assert!(snapshots.is_kept(Timestamp(5), now), "nothing is collected before every node has reported");
+        snapshots.reported(now, Timestamp(9));
+        assert!(snapshots.is_kept(Timestamp(5), now));
+        let later = now + REPORT_AGE_MAX;
+        assert_eq!([5, 9, 10].map(|ts| snapshots.is_kept(Timestamp(ts), later)), [false, false, true]);
+    }
 
     #[test]
     fn the_oldest_snapshot_counts_until_its_last_user_is_gone() {

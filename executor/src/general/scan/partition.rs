@@ -153,6 +153,7 @@ impl PartitionReader {
 
     fn send(&mut self, route: kv::Route, spans: Vec<wire::Span>) -> SqlResult<()> {
         let statement = self.exec.statement();
+        statement.general.client.check_snapshot(statement.view.read_ts)?;
         let request = self.request(&route, &spans)?;
         statement.traffic().add_fragment();
         let stream = statement.general.fragments.fragment(route.node, request);
