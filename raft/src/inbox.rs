@@ -152,15 +152,21 @@ impl Inbox {
         let replica = &self.replica;
         let candidate = Candidate::read(request, self.newest)?;
         let view = view(replica).await?;
+        let lease = &replica.channel.lease;
+        let forfeited = lease.forfeited();
         if !gate(replica, &view, &candidate) {
+            lease.restore(candidate.term, forfeited);
             return Ok(refusal(&view));
         }
         let answer = replica.raft.vote(wire::read_vote_request(request)?).await.map_err(io::Error::other)?;
         if answer.vote_granted {
             // Whoever is elected gets time to say so.
             replica.postpone_campaign();
-        } else if view.vote.committed && view.vote.leader_id.node_id == replica.node() && answer.vote == view.vote {
-            replica.channel.lease.reclaim(view.vote.leader_id.term);
+        } else if answer.vote == view.vote {
+            match view.leads(replica.node()) {
+                true => lease.reclaim(view.vote.leader_id.term),
+                false => lease.restore(candidate.term, forfeited),
+            }
         }
         Ok(wire::vote_answer(&answer))
     }

@@ -125,13 +125,27 @@ impl Lease {
         false
     }
 
-    /// The vote was not given, and this replica still leads in `term`: acceptance from now on counts again.
+    /// The vote was not given, and this replica still leads in `term`, whether or not it has begun that here: acceptance from
+    /// now on counts again.
     pub(crate) fn reclaim(&self, term: u64) {
         let mut terms = self.terms.lock();
-        if terms.term == term {
+        if terms.term <= term {
             terms.forfeited = term;
             terms.generation += 1;
             terms.accepted.clear();
+        }
+    }
+
+    /// Below which term it has given up.
+    pub(crate) fn forfeited(&self) -> u64 {
+        self.terms.lock().forfeited
+    }
+
+    /// A vote in `term` was not given: what was given up for it alone is not. This replica may be elected in a term before.
+    pub(crate) fn restore(&self, term: u64, forfeited: u64) {
+        let mut terms = self.terms.lock();
+        if terms.forfeited == term && terms.term == 0 {
+            terms.forfeited = forfeited;
         }
     }
 
@@ -290,6 +304,26 @@ mod tests {
         three.lease.reclaim(5);
         three.accepted_by(2, 5);
         assert!(three.renew(&[&[1, 2, 3]]), "the vote was not given after all");
+    }
+
+    #[test]
+    fn a_vote_that_was_not_given_costs_nothing_even_if_the_lead_begins_late() {
+        let three = Three::new();
+        three.supported_by(2);
+        assert!(!three.lease.forfeit_unless_held(6, &three.own));
+        three.lease.reclaim(5);
+        three.lease.begin(5);
+        three.accepted_by(2, 5);
+        assert!(three.renew(&[&[1, 2, 3]]), "it led in 5 already");
+        three.lease.end();
+        let before = three.lease.forfeited();
+        three.wait(1000);
+        assert!(!three.lease.forfeit_unless_held(9, &three.own));
+        three.lease.restore(9, before);
+        three.lease.begin(7);
+        three.supported_by(2);
+        three.accepted_by(2, 7);
+        assert!(three.renew(&[&[1, 2, 3]]), "it was elected later, in a lower term");
     }
 
     #[test]

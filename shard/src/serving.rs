@@ -19,11 +19,15 @@ use std::{
 use proto::{Epoch, ShardId, Timestamp, kv};
 use sharddb_proto as proto;
 use sharddb_raft as raft;
+use tokio::time::Instant;
 
 use crate::replica::{Failure, Replica};
 
 /// Pause before a new leader asks again for what it needs to begin: its lease, a timestamp.
 const TAKEOVER_PAUSE: Duration = Duration::from_millis(5);
+
+/// A takeover that takes longer is worth a word in the log.
+const TAKEOVER_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The term of the first leader that a group born by a split can have.
 const FIRST_TERM: u64 = 1;
@@ -129,14 +133,20 @@ async fn take_over(replica: &Arc<Replica>, term: u64) {
     if replica.serving.load(Ordering::Acquire) == term {
         return;
     }
+    let (shard, since) = (replica.shared.shard, Instant::now());
+    let mut told = false;
     while replica.group.lease() != Some(term) {
         tokio::time::sleep(TAKEOVER_PAUSE).await;
+        if !told && since.elapsed() >= TAKEOVER_PATIENCE {
+            told = true;
+            tracing::warn!(%shard, term, "a new leader gets no lease: too few voters can be heard, or support others");
+        }
     }
     // Asked for after the lease began: above every timestamp that anybody read at under an earlier one.
     let floor = loop {
         match replica.environment.oracle.timestamp().await {
             Ok(timestamp) => break timestamp,
-            Err(reason) => tracing::debug!(shard = %replica.shared.shard, reason, "no timestamp for a new leader yet"),
+            Err(reason) => tracing::debug!(%shard, reason, "no timestamp for a new leader yet"),
         }
         tokio::time::sleep(TAKEOVER_PAUSE).await;
     };

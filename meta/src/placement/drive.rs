@@ -19,7 +19,12 @@ use super::{
     factor::{REPLICATION_FACTOR, cluster_factor, levels, meta_voters, voters},
     parse_locality, plan,
 };
-use crate::{Meta, group::Inner, registry::Registry, state::State};
+use crate::{
+    Meta,
+    group::Inner,
+    registry::{HEARTBEAT_MS, Registry},
+    state::State,
+};
 
 /// Time between looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -33,6 +38,8 @@ const DEAD_NODE_AFTER_S: u64 = 300;
 const FREE_PART_MIN: u64 = 20;
 /// A node that has started again is not given leaders for the sake of evenness for so long: its replicas catch up.
 const YOUNG_MS: u64 = 10_000;
+/// Nor is one that has missed a sign of life: it may be on its way down or up.
+const SILENCE_MS: u64 = 2 * HEARTBEAT_MS;
 /// Pause after a step failed; doubles with each failure of the same group.
 const RETRY_MIN_MS: u64 = 2000;
 /// Longest pause.
@@ -99,7 +106,8 @@ fn nodes(state: &State, registry: &Registry, now_ms: u64) -> BTreeMap<u64, Node>
         };
         let said = registry.statistics(node.id).unwrap_or_default();
         let full = said.disk_total > 0 && said.disk_free < said.disk_total / FREE_PART_MIN;
-        let young = said.starts > 1 && said.uptime_ms < YOUNG_MS;
+        let is_silent = registry.silent_ms(node.id, now_ms) > SILENCE_MS;
+        let young = is_silent || (said.starts > 1 && said.uptime_ms < YOUNG_MS);
         (node.id, Node { state: node.state(), liveness, locality: parse_locality(&node.locality), full, young })
     });
     seen.collect()
