@@ -13,6 +13,7 @@ use sharddb_proto as proto;
 use crate::{
     Error, MetaClient, RangeMap, Result, Route, Transport, Txn, TxnOptions,
     holdings::Running,
+    past::Past,
     retry::{Attempts, Stale},
     router::Router,
     snapshots::Snapshots,
@@ -34,6 +35,7 @@ pub(crate) struct Inner {
     pub(crate) snapshots: Snapshots,
     pub(crate) coordinator: Coordinator,
     pub(crate) running: Running,
+    pub(crate) past: Past,
     /// Commits being resolved in the background: a bound on how far resolving may fall behind.
     pub(crate) resolving: Arc<tokio::sync::Semaphore>,
 }
@@ -62,6 +64,7 @@ impl Client {
                 snapshots: Snapshots::default(),
                 coordinator,
                 running: Running::default(),
+                past: Past::default(),
                 resolving,
             }),
         })
@@ -163,6 +166,21 @@ impl Client {
         body: request::Body,
     ) -> Result<Routed<response::Body>> {
         let answer = self.call_guarded(route, txn, guards, body).await?;
+        self.routed(route, answer)
+    }
+
+    /// The same with a header of the caller's.
+    pub(crate) async fn send_headed(
+        &self,
+        route: &Route,
+        header: kv::Header,
+        body: request::Body,
+    ) -> Result<Routed<response::Body>> {
+        let answer = self.exchange(route.node, header, body).await;
+        self.routed(route, answer.ok_or_else(|| Error::Internal("an empty answer".to_owned()))?)
+    }
+
+    fn routed(&self, route: &Route, answer: response::Body) -> Result<Routed<response::Body>> {
         let Some(kind) = failure_of(&answer) else { return Ok(Routed::Done(answer)) };
         match Stale::of(route, &kind) {
             Some(stale) => {

@@ -26,6 +26,7 @@ mod intents;
 mod locks;
 mod meta_client;
 mod one_phase;
+mod past;
 mod reads;
 mod replicas;
 mod retry;

@@ -1,15 +1,13 @@
 //! Point reads of a transaction.
 
 use bytes::Bytes;
-use proto::{
-    TxnId,
-    kv::{self, request, response},
-};
+use proto::kv::{self, request, response};
 use sharddb_proto as proto;
 
 use crate::{
     Attempts, Client, Result, Route, Txn,
     client::{Routed, unexpected},
+    past::ReadAt,
 };
 
 /// Keys of one request. The shard has its own bound; this keeps a request's answer within memory.
@@ -58,28 +56,27 @@ impl Txn {
 
     async fn get_at(&self, keys: &[Bytes], read_ts: u64) -> Result<Vec<Option<Bytes>>> {
         let values = keys.iter().map(|key| self.buffer.get(key).cloned()).collect();
-        fetch_missing(&self.client, self.read_id(), keys, read_ts, values).await
+        fetch_missing(&self.client, self.read_at(read_ts), keys, values).await
     }
 }
 
 /// Fetches the values that are not known yet, following ranges as they move.
 pub(crate) async fn fetch_missing(
     client: &Client,
-    txn: TxnId,
+    at: ReadAt,
     keys: &[Bytes],
-    read_ts: u64,
     mut values: Vec<Option<Option<Bytes>>>,
 ) -> Result<Vec<Option<Bytes>>> {
     let mut attempts = Attempts::default();
     loop {
-        client.check_snapshot(read_ts)?;
+        client.check_snapshot(at.ts)?;
         let missing = keys.iter().enumerate().filter(|(i, _)| values[*i].is_none());
         let groups = group_by_route(client, missing);
         let mut stale = None;
         for (route, positions) in groups {
             for chunk in positions.chunks(GET_KEYS_MAX) {
                 let wanted = chunk.iter().map(|i| keys[*i].clone()).collect();
-                match fetch(client, &route, txn, wanted, read_ts).await? {
+                match fetch(client, &route, at, wanted).await? {
                     Routed::Done(versions) => {
                         for (i, version) in chunk.iter().zip(versions) {
                             values[*i] = Some(version.present.then_some(version.value));
@@ -96,15 +93,9 @@ pub(crate) async fn fetch_missing(
     }
 }
 
-async fn fetch(
-    client: &Client,
-    route: &Route,
-    txn: TxnId,
-    keys: Vec<Bytes>,
-    read_ts: u64,
-) -> Result<Routed<Vec<kv::Version>>> {
+async fn fetch(client: &Client, route: &Route, at: ReadAt, keys: Vec<Bytes>) -> Result<Routed<Vec<kv::Version>>> {
     let count = keys.len();
-    match client.send(route, txn, request::Body::Get(kv::Get { keys, read_ts })).await? {
+    match client.send_read(route, at, request::Body::Get(kv::Get { keys, read_ts: at.ts })).await? {
         Routed::Done(response::Body::Get(got)) if got.versions.len() == count => Ok(Routed::Done(got.versions)),
         Routed::Done(_) => Err(unexpected("Get")),
         Routed::Stale(reason) => Ok(Routed::Stale(reason)),

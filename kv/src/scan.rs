@@ -1,15 +1,13 @@
 //! Range reads of a transaction, in batches, with the own writes laid over them.
 
 use bytes::Bytes;
-use proto::{
-    TxnId,
-    kv::{self, request, response},
-};
+use proto::kv::{self, request, response};
 use sharddb_proto as proto;
 
 use crate::{
     Attempts, Client, Result, Txn,
     client::{Routed, unexpected},
+    past::ReadAt,
 };
 
 /// How a span is scanned.
@@ -54,7 +52,7 @@ impl Txn {
     /// The next batch of a scan, own writes included; `None` at the end. A batch may be empty.
     pub async fn next_batch(&self, scanner: &mut Scanner) -> Result<Option<Vec<KeyValue>>> {
         let Some(span) = scanner.rest.clone() else { return Ok(None) };
-        let (rows, rest) = fetch_batch(&self.client, self.read_id(), &span, scanner.read_ts, scanner.options).await?;
+        let (rows, rest) = fetch_batch(&self.client, self.read_at(scanner.read_ts), &span, scanner.options).await?;
         let covered = covered(&span, rest.as_ref(), scanner.options.reverse);
         scanner.rest = rest;
         Ok(Some(self.lay_over(rows, &covered, scanner.options.reverse)))
@@ -111,17 +109,11 @@ fn covered(span: &kv::Span, rest: Option<&kv::Span>, reverse: bool) -> kv::Span 
 }
 
 /// The first rows of a span and what is left of it, following ranges as they move.
-pub(crate) async fn fetch_batch(
-    client: &Client,
-    txn: TxnId,
-    span: &kv::Span,
-    read_ts: u64,
-    options: ScanOptions,
-) -> Result<Batch> {
+pub(crate) async fn fetch_batch(client: &Client, at: ReadAt, span: &kv::Span, options: ScanOptions) -> Result<Batch> {
     let mut attempts = Attempts::default();
     loop {
-        client.check_snapshot(read_ts)?;
-        match fetch(client, txn, span, read_ts, options).await? {
+        client.check_snapshot(at.ts)?;
+        match fetch(client, at, span, options).await? {
             Routed::Done(answer) => return Ok(answer),
             Routed::Stale(reason) => client.reroute(&mut attempts, reason).await?,
         }
@@ -130,18 +122,13 @@ pub(crate) async fn fetch_batch(
 
 pub(crate) type Batch = (Vec<KeyValue>, Option<kv::Span>);
 
-async fn fetch(
-    client: &Client,
-    txn: TxnId,
-    span: &kv::Span,
-    read_ts: u64,
-    options: ScanOptions,
-) -> Result<Routed<Batch>> {
+async fn fetch(client: &Client, at: ReadAt, span: &kv::Span, options: ScanOptions) -> Result<Routed<Batch>> {
     let reverse = options.reverse;
     let mut routes = client.ranges().routes(span);
     let (route, part) = if reverse { routes.swap_remove(routes.len() - 1) } else { routes.swap_remove(0) };
-    let scan = kv::Scan { span: Some(part.clone()), read_ts, reverse, max_rows: options.batch_rows, max_bytes: 0 };
-    match client.send(&route, txn, request::Body::Scan(scan)).await? {
+    let scan =
+        kv::Scan { span: Some(part.clone()), read_ts: at.ts, reverse, max_rows: options.batch_rows, max_bytes: 0 };
+    match client.send_read(&route, at, request::Body::Scan(scan)).await? {
         Routed::Done(response::Body::Scan(result)) => {
             let rows = result.rows.into_iter().map(|row| (row.key, row.value)).collect();
             Ok(Routed::Done((rows, rest_of(span, &part, result.rest, reverse))))

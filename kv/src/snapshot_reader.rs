@@ -6,6 +6,7 @@ use sharddb_proto as proto;
 
 use crate::{
     Client, Result, ScanOptions,
+    past::ReadAt,
     reads::fetch_missing,
     scan::{KeyValue, fetch_batch},
 };
@@ -15,24 +16,28 @@ use crate::{
 #[derive(Clone)]
 pub struct SnapshotReader {
     client: Client,
-    txn: TxnId,
-    read_ts: u64,
+    at: ReadAt,
 }
 
 impl SnapshotReader {
     /// A reader at a timestamp.
     pub fn new(client: Client, txn: TxnId, read_ts: u64) -> Self {
-        Self { client, txn, read_ts }
+        Self { client, at: ReadAt { txn, ts: read_ts, past: false } }
+    }
+
+    /// The same for a timestamp in the past, which any replica may answer for.
+    pub fn of_past(self, past: bool) -> Self {
+        Self { at: ReadAt { past, ..self.at }, ..self }
     }
 
     /// Values of keys, in order.
     pub async fn get(&self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>> {
-        fetch_missing(&self.client, self.txn, keys, self.read_ts, vec![None; keys.len()]).await
+        fetch_missing(&self.client, self.at, keys, vec![None; keys.len()]).await
     }
 
     /// The first rows of a span, and what is left of it.
     pub async fn scan(&self, span: &kv::Span, max_rows: u32) -> Result<(Vec<KeyValue>, Option<kv::Span>)> {
         let options = ScanOptions { reverse: false, batch_rows: max_rows };
-        fetch_batch(&self.client, self.txn, span, self.read_ts, options).await
+        fetch_batch(&self.client, self.at, span, options).await
     }
 }

@@ -7,7 +7,7 @@ use sharddb_proto as proto;
 
 use crate::{
     Client, Error, Result, Savepoint, SnapshotPin, buffer::WriteBuffer, holdings::Holdings, intents::Flushed,
-    locks::Grant,
+    locks::Grant, past::ReadAt,
 };
 
 /// Isolation levels, with PostgreSQL's meaning.
@@ -41,6 +41,8 @@ pub struct Txn {
     pub(crate) options: TxnOptions,
     /// What reads see; registered with the client while set.
     snapshot: Option<Timestamp>,
+    /// The snapshot lies in the past and stays.
+    past: bool,
     pub(crate) buffer: WriteBuffer,
     pub(crate) locks: AHashMap<Bytes, Grant>,
     pub(crate) holdings: Holdings,
@@ -63,6 +65,7 @@ impl Txn {
             client,
             options,
             snapshot: None,
+            past: false,
             buffer: WriteBuffer::default(),
             locks: AHashMap::new(),
             holdings: Holdings::default(),
@@ -102,9 +105,28 @@ impl Txn {
 
     /// Begins a statement: READ COMMITTED forgets the last statement's snapshot.
     pub fn start_statement(&mut self) {
-        if self.options.isolation == Isolation::ReadCommitted {
+        if self.options.isolation == Isolation::ReadCommitted && !self.past {
             self.forget_snapshot();
         }
+    }
+
+    /// Reads at a timestamp of the past, to the end. Fails if what was there then may be gone.
+    pub async fn go_back(&mut self, snapshot: Timestamp, now: Timestamp) -> Result<()> {
+        self.forget_snapshot();
+        self.client.inner.snapshots.register(snapshot);
+        self.snapshot = Some(snapshot);
+        self.past = true;
+        self.client.check_kept(snapshot, now).await
+    }
+
+    /// Whether it reads at a timestamp of the past.
+    pub fn is_past(&self) -> bool {
+        self.past
+    }
+
+    pub(crate) fn read_at(&self, ts: u64) -> ReadAt {
+        let past = self.past && self.snapshot.is_some_and(|snapshot| snapshot.0 == ts);
+        ReadAt { txn: self.read_id(), ts, past }
     }
 
     /// The snapshot of the running statement, taken at the first call.
@@ -131,7 +153,7 @@ impl Txn {
 
     /// Takes a newer snapshot in the middle of a READ COMMITTED statement, to look again at changed rows.
     pub async fn refresh_snapshot(&mut self) -> Result<Timestamp> {
-        if self.options.isolation == Isolation::ReadCommitted {
+        if self.options.isolation == Isolation::ReadCommitted && !self.past {
             self.forget_snapshot();
         }
         self.snapshot().await

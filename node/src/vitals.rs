@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, sync::Arc};
 use kv::Client;
 use meta::{RemoteMeta, Vitals};
 use parking_lot::Mutex;
-use proto::meta::{HeartbeatAnswer, Node as NodeRecord, NodeStatistics, RangeDescriptor};
+use proto::{
+    NodeId,
+    meta::{HeartbeatAnswer, Node as NodeRecord, NodeStatistics, RangeDescriptor},
+};
 use shard::Node;
 use sharddb_kv as kv;
 use sharddb_meta as meta;
@@ -73,7 +76,7 @@ impl Vitals for NodeVitals {
             && let Some(peers) = &self.peers
         {
             heard.nodes = answer.nodes_version;
-            tokio::spawn(learn(self.meta.clone(), Arc::clone(peers)));
+            tokio::spawn(learn(self.meta.clone(), Arc::clone(peers), self.client.clone(), self.record.clone()));
         }
     }
 }
@@ -84,10 +87,12 @@ async fn refresh(client: Client) {
     }
 }
 
-async fn learn(meta: RemoteMeta, peers: Arc<dyn Peers>) {
+async fn learn(meta: RemoteMeta, peers: Arc<dyn Peers>, client: Client, own: NodeRecord) {
     match meta.nodes().await {
         Ok(nodes) => {
-            let records = nodes.nodes.into_iter().filter_map(|report| report.node).collect();
+            let records: Vec<NodeRecord> = nodes.nodes.into_iter().filter_map(|report| report.node).collect();
+            let near = |node: &&NodeRecord| !own.locality.is_empty() && node.locality == own.locality;
+            client.set_neighbours(records.iter().filter(near).map(|node| NodeId(node.id)).collect());
             peers.learn(records, nodes.meta_members);
         }
         Err(error) => tracing::warn!(%error, "could not learn where the other nodes are"),

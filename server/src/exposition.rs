@@ -45,6 +45,8 @@ impl Exposition {
         self.number("locked_keys", "Keys with a row lock", Kind::Gauge, node.locked_keys as u64);
         self.number("lock_waiters", "Lock requests waiting", Kind::Gauge, node.lock_waiters as u64);
         self.number("intents", "Provisional writes that are not resolved", Kind::Gauge, node.intents);
+        let (name, help) = ("follower_reads", "Reads that replicas answered without leading");
+        self.number(name, help, Kind::Counter, node.follower_reads);
         let failed = u64::from(volume.failure().is_some());
         self.number("storage_failed", "1 after a write or sync has failed", Kind::Gauge, failed);
         if let Some(bytes) = resident_bytes() {

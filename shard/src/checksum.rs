@@ -38,7 +38,7 @@ pub(crate) async fn part(
     }
     let span = checksum.span.unwrap_or_default();
     let applied_index = replica.group.applied();
-    let view = replica.view(header, &span, checksum.min_index)?;
+    let view = replica.view(header, std::slice::from_ref(&span), checksum.min_index)?;
     let (ts, before) = (Timestamp(checksum.read_ts), checksum.before);
     let summed = tokio::task::spawn_blocking(move || sum(view.as_ref(), &span, ts, before)).await;
     let part = summed.map_err(|error| Failure::Internal(error.to_string()))?.map_err(|error| read_failure(&error))?;

@@ -79,22 +79,33 @@ impl Replica {
     }
 
     /// The state of a replica that has applied the log up to a position, in the range that the request was made for.
-    pub(crate) fn view(&self, header: &kv::Header, span: &kv::Span, index: u64) -> Result<Box<dyn Snapshot>, Failure> {
+    pub(crate) fn view(
+        &self,
+        header: &kv::Header,
+        spans: &[kv::Span],
+        index: u64,
+    ) -> Result<Box<dyn Snapshot>, Failure> {
         let generation = self.shared.generation();
         if generation.is_none() || self.group.applied() < index {
             return Err(self.not_leader());
         }
-        self.check_inside(Epoch(header.epoch), span)?;
+        self.check_inside(Epoch(header.epoch), spans)?;
         let view = self.engine().snapshot();
         // A cut, a removal or a new state that has begun meanwhile may be in the view.
-        self.check_inside(Epoch(header.epoch), span)?;
+        self.check_inside(Epoch(header.epoch), spans)?;
         if self.shared.generation() == generation { Ok(view) } else { Err(self.not_leader()) }
     }
 
-    fn check_inside(&self, epoch: Epoch, span: &kv::Span) -> Result<(), Failure> {
+    fn check_inside(&self, epoch: Epoch, spans: &[kv::Span]) -> Result<(), Failure> {
         let range = self.shared.range.read();
         let own = range.span.as_ref().expect("a range has a span");
-        let inside = span.start >= own.start && (own.end.is_empty() || (!span.end.is_empty() && span.end <= own.end));
-        if epoch.0 == range.epoch && inside { Ok(()) } else { Err(Failure::StaleEpoch(range.clone())) }
+        let inside = |span: &kv::Span| {
+            span.start >= own.start && (own.end.is_empty() || (!span.end.is_empty() && span.end <= own.end))
+        };
+        if epoch.0 == range.epoch && spans.iter().all(inside) {
+            Ok(())
+        } else {
+            Err(Failure::StaleEpoch(range.clone()))
+        }
     }
 }

@@ -7,7 +7,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::Ordering},
     time::Duration,
 };
 
@@ -77,6 +77,7 @@ async fn sweep_replica(replica: &Replica, rest: Option<kv::Span>) -> Result<Opti
 /// Drops versions and records that nobody needs any more.
 pub(crate) async fn collect_garbage(replica: &Arc<Replica>, safe: Timestamp) -> Result<response::Body, Failure> {
     let garbage = Arc::clone(replica);
+    replica.shared.collected.fetch_max(safe.0, Ordering::SeqCst);
     let collect = move || mvcc::collect(garbage.engine(), &garbage.shared.span(), safe);
     let collected = tokio::task::spawn_blocking(collect).await.map_err(|error| Failure::Internal(error.to_string()))?;
     collected.map_err(|error| read_failure(&error))?;

@@ -23,6 +23,7 @@ mod locks;
 mod marks;
 mod mvcc;
 mod node;
+mod past;
 mod promises;
 mod read;
 mod records;

@@ -4,7 +4,10 @@ use std::{
     collections::{BTreeSet, HashMap, HashSet},
     future::Future,
     pin::Pin,
-    sync::{Arc, OnceLock, Weak},
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -71,6 +74,8 @@ pub struct Environment {
     pub oracle: Arc<dyn Oracle>,
     /// Set once the transactional client exists.
     resolver: OnceLock<Arc<dyn TxnResolver>>,
+    /// Reads that replicas answered without leading.
+    pub(crate) follower_reads: AtomicU64,
     /// Told when a shard was cut and its parts are to be started.
     pub(crate) births: Arc<Notify>,
 }
@@ -102,6 +107,8 @@ pub struct NodeStatistics {
     pub lock_waiters: usize,
     /// Intents not resolved.
     pub intents: u64,
+    /// Reads that replicas here answered without leading.
+    pub follower_reads: u64,
 }
 
 /// The shards of one volume. Cheap to clone.
@@ -127,7 +134,14 @@ impl Inner {
 impl Environment {
     /// Collects the surroundings; the resolver comes later.
     pub fn new(engine: Arc<dyn Engine>, raft: Arc<RaftHost>, oracle: Arc<dyn Oracle>) -> Self {
-        Self { engine, raft, oracle, resolver: OnceLock::new(), births: Arc::default() }
+        Self {
+            engine,
+            raft,
+            oracle,
+            resolver: OnceLock::new(),
+            follower_reads: AtomicU64::default(),
+            births: Arc::default(),
+        }
     }
 
     /// Status of the transaction whose intent stands here. One that looks dead is pushed; one that is pending promises to
@@ -306,6 +320,7 @@ impl Node {
             locked_keys,
             lock_waiters,
             intents: replicas.values().map(count).sum(),
+            follower_reads: self.inner.environment.follower_reads.load(Ordering::Relaxed),
         }
     }
 

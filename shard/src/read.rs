@@ -148,15 +148,15 @@ impl Replica {
     }
 
     pub(crate) async fn scan(&self, header: &kv::Header, scan: kv::Scan) -> Result<kv::ScanResult, Failure> {
-        let span = scan.span.unwrap_or_default();
+        let span = scan.span.clone().unwrap_or_default();
         let at = self.check_span(header, &span)?;
         let ts = if scan.read_ts == 0 { self.fresh() } else { Timestamp(scan.read_ts) };
         let overlay = self.prepare_scan(&span, ts, TxnId(header.txn)).await?;
         let direction = if scan.reverse { Direction::Reverse } else { Direction::Forward };
-        let rows_max = if scan.max_rows == 0 { SCAN_ROWS_MAX } else { scan.max_rows.min(SCAN_ROWS_MAX) } as usize;
-        let bytes_max = if scan.max_bytes == 0 { SCAN_BYTES_MAX } else { SCAN_BYTES_MAX.min(scan.max_bytes as usize) };
-        let mut rows = Rows { rows: Vec::new(), bytes: 0, rows_max, bytes_max };
-        let rest = rows.fill(self, &span, ts, direction, overlay).map_err(|error| read_failure(&error))?;
+        let mut rows = Rows::bounded(&scan);
+        let cursor = VersionCursor::open(self.engine(), &inner_span(&span), ts, direction);
+        let rest = cursor.and_then(|cursor| rows.fill(cursor, &span, direction, overlay));
+        let rest = rest.map_err(|error| read_failure(&error))?;
         self.check_still(at)?;
         Ok(kv::ScanResult { rows: rows.rows, rest })
     }
@@ -255,8 +255,7 @@ impl Replica {
         matters: impl Fn(&kv::Intent) -> bool,
     ) -> Result<(Vec<FoundIntent>, Option<kv::Span>), Failure> {
         let failed = |error: storage::Error| read_failure(&error);
-        let inner = Span::new(span.start.to_vec(), span.end.to_vec());
-        let mut cursor = self.engine().cursor(Cf::Intents, &inner).map_err(failed)?;
+        let mut cursor = self.engine().cursor(Cf::Intents, &inner_span(span)).map_err(failed)?;
         let (mut found, mut seen) = (Vec::new(), 0);
         let mut more = cursor.first().map_err(failed)?;
         while more {
@@ -276,20 +275,26 @@ impl Replica {
 }
 
 /// Collects the rows of one answer.
-struct Rows {
-    rows: Vec<kv::KeyValue>,
+pub(crate) struct Rows {
+    pub(crate) rows: Vec<kv::KeyValue>,
     bytes: usize,
     rows_max: usize,
     bytes_max: usize,
 }
 
 impl Rows {
+    /// None yet, and no more than a request wants.
+    pub(crate) fn bounded(scan: &kv::Scan) -> Self {
+        let rows_max = if scan.max_rows == 0 { SCAN_ROWS_MAX } else { scan.max_rows.min(SCAN_ROWS_MAX) } as usize;
+        let bytes_max = if scan.max_bytes == 0 { SCAN_BYTES_MAX } else { SCAN_BYTES_MAX.min(scan.max_bytes as usize) };
+        Self { rows: Vec::new(), bytes: 0, rows_max, bytes_max }
+    }
+
     /// Reads until the span or the answer is full; answers what is left of the span.
-    fn fill(
+    pub(crate) fn fill(
         &mut self,
-        replica: &Replica,
+        mut cursor: VersionCursor,
         span: &kv::Span,
-        ts: Timestamp,
         direction: Direction,
         mut overlay: Vec<(Bytes, Timestamp, Option<Bytes>)>,
     ) -> storage::Result<Option<kv::Span>> {
@@ -298,8 +303,6 @@ impl Rows {
             overlay.reverse();
         }
         let mut overlay = overlay.into_iter().peekable();
-        let inner = Span::new(span.start.to_vec(), span.end.to_vec());
-        let mut cursor = VersionCursor::open(replica.engine(), &inner, ts, direction)?;
         let mut more = cursor.advance()?;
         loop {
             let overlaid = overlay.peek().map(|(key, ..)| key.clone());
@@ -346,11 +349,15 @@ impl Rows {
     }
 }
 
+pub(crate) fn inner_span(span: &kv::Span) -> Span {
+    Span::new(span.start.to_vec(), span.end.to_vec())
+}
+
 fn own_version(intent: kv::Intent) -> kv::Version {
     committed_version(Timestamp::ZERO, intent.value)
 }
 
-fn committed_version(commit_ts: Timestamp, value: Option<Bytes>) -> kv::Version {
+pub(crate) fn committed_version(commit_ts: Timestamp, value: Option<Bytes>) -> kv::Version {
     kv::Version { present: value.is_some(), value: value.unwrap_or_default(), commit_ts: commit_ts.0 }
 }
 

@@ -45,7 +45,14 @@ impl Node {
             _ => {}
         }
         let replica = self.replica(header.shard).ok_or(Failure::UnknownShard(kv::Done {}))?;
+        replica.check_collected(&header, &body)?;
         match body {
+            request::Body::Get(get) if header.past_index > 0 => {
+                replica.get_past(&header, get).await.map(response::Body::Get)
+            }
+            request::Body::Scan(scan) if header.past_index > 0 => {
+                replica.scan_past(&header, scan).await.map(response::Body::Scan)
+            }
             request::Body::Get(get) => replica.get(&header, get).await.map(response::Body::Get),
             request::Body::Scan(scan) => replica.scan(&header, scan).await.map(response::Body::Scan),
             request::Body::Lock(lock) => replica.lock(&header, lock).await.map(response::Body::Lock),

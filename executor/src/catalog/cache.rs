@@ -8,7 +8,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use proto::{SqlError, SqlResult, SqlState};
+use parking_lot::Mutex;
+use proto::{SqlError, SqlResult, SqlState, Timestamp};
 use schema::{Catalog, DatabaseDescriptor, Descriptor, Oid, RoleDescriptor};
 use sharddb_kv as kv;
 use sharddb_proto as proto;
@@ -19,15 +20,20 @@ use super::{Snapshot, codec, keys};
 /// How long a catalog change may stay half done before somebody else closes the gap. Committing takes milliseconds.
 const HALF_DONE: Duration = Duration::from_secs(2);
 
+/// Stored and decoded descriptors by owner and object.
+type DescriptorRows = HashMap<(Oid, Oid), (Bytes, Descriptor)>;
+
 /// Everything that was read at one moment.
 struct Loaded {
     version: u64,
     stable: bool,
     /// The version row.
     row: u64,
+    /// The snapshot that it was read at.
+    read_at: Timestamp,
     /// When it was read, to notice a change that stays half done.
     at: Instant,
-    rows: HashMap<(Oid, Oid), (Bytes, Descriptor)>,
+    rows: DescriptorRows,
     databases: BTreeMap<Oid, Arc<Snapshot>>,
 }
 
@@ -37,13 +43,23 @@ pub(crate) struct Cache {
     loaded: ArcSwap<Loaded>,
     /// One reader at a time; the others wait for its answer.
     loading: tokio::sync::Mutex<()>,
+    /// The catalog of the past that was read last.
+    past: Mutex<Option<PastCatalog>>,
 }
+
+/// The databases at some version in the past, with the version row then.
+type PastCatalog = (u64, BTreeMap<Oid, Arc<Snapshot>>);
 
 impl Cache {
     /// Reads the catalog, which exists.
     pub(crate) async fn open(client: kv::Client) -> SqlResult<Self> {
         let loaded = load(&client, &HashMap::new()).await?;
-        Ok(Self { client, loaded: ArcSwap::from_pointee(loaded), loading: tokio::sync::Mutex::default() })
+        Ok(Self {
+            client,
+            loaded: ArcSwap::from_pointee(loaded),
+            loading: tokio::sync::Mutex::default(),
+            past: Mutex::default(),
+        })
     }
 
     /// Whether a snapshot is the newest. For one with uncommitted changes the answer is no.
@@ -58,6 +74,37 @@ impl Cache {
             Some(snapshot) => Ok(Arc::clone(snapshot)),
             None => Err(SqlError::new(SqlState::InvalidCatalogName, "the database was dropped")),
         }
+    }
+
+    /// The catalog of a database as a transaction of the past sees it; `None` if it is the present one.
+    pub(crate) async fn of_past(
+        &self,
+        database: Oid,
+        snapshot: Timestamp,
+        txn: &mut kv::Txn,
+    ) -> SqlResult<Option<Arc<Snapshot>>> {
+        let present = self.newest().await?;
+        if present.stable && present.read_at <= snapshot {
+            return Ok(None);
+        }
+        let row = decode_version(txn.get(&[keys::version_key()]).await?.swap_remove(0).as_deref());
+        if present.stable && present.row == row {
+            return Ok(None);
+        }
+        let known = self.past.lock().as_ref().filter(|(known, _)| *known == row).map(|(_, found)| found.clone());
+        let found = match known {
+            Some(found) => found,
+            None => {
+                let (start, end) = keys::descriptor_span();
+                let rows = decode_rows(txn.scan_all(start, end).await?, &present.rows)?;
+                // Plans over it are of no use to others.
+                let found = databases(&rows, row, false);
+                *self.past.lock() = Some((row, found.clone()));
+                found
+            }
+        };
+        let missing = || SqlError::new(SqlState::InvalidCatalogName, "the database did not exist at that time");
+        found.get(&database).cloned().map(Some).ok_or_else(missing)
     }
 
     /// The database of this name.
@@ -122,7 +169,7 @@ impl Cache {
 }
 
 /// Reads every descriptor at one snapshot, keeping those that have not changed.
-async fn load(client: &kv::Client, known: &HashMap<(Oid, Oid), (Bytes, Descriptor)>) -> SqlResult<Loaded> {
+async fn load(client: &kv::Client, known: &DescriptorRows) -> SqlResult<Loaded> {
     let announced = client.catalog_version().0;
     let options = kv::TxnOptions { isolation: kv::Isolation::RepeatableRead, read_only: true };
     let mut txn = client.begin(options);
@@ -130,8 +177,17 @@ async fn load(client: &kv::Client, known: &HashMap<(Oid, Oid), (Bytes, Descripto
     let row = decode_version(row.as_deref());
     let (start, end) = keys::descriptor_span();
     let stored = txn.scan_all(start, end).await?;
+    let read_at = txn.snapshot().await?;
     txn.rollback().await;
 
+    let rows = decode_rows(stored, known)?;
+    let (version, stable) = (announced.max(row), row >= announced);
+    let databases = databases(&rows, version, stable);
+    Ok(Loaded { version, stable, row, read_at, at: Instant::now(), rows, databases })
+}
+
+/// Descriptors by owner and object, with their stored form. Those that are known in this form are not decoded again.
+fn decode_rows(stored: Vec<kv::KeyValue>, known: &DescriptorRows) -> SqlResult<DescriptorRows> {
     let mut rows = HashMap::with_capacity(stored.len());
     for (key, value) in stored {
         let Some(id) = keys::parse_descriptor_key(&key) else {
@@ -143,17 +199,11 @@ async fn load(client: &kv::Client, known: &HashMap<(Oid, Oid), (Bytes, Descripto
         };
         rows.insert(id, (value, descriptor));
     }
-    let (version, stable) = (announced.max(row), row >= announced);
-    let databases = databases(&rows, version, stable);
-    Ok(Loaded { version, stable, row, at: Instant::now(), rows, databases })
+    Ok(rows)
 }
 
 /// A snapshot for each database: the shared objects and its own.
-fn databases(
-    rows: &HashMap<(Oid, Oid), (Bytes, Descriptor)>,
-    version: u64,
-    stable: bool,
-) -> BTreeMap<Oid, Arc<Snapshot>> {
+fn databases(rows: &DescriptorRows, version: u64, stable: bool) -> BTreeMap<Oid, Arc<Snapshot>> {
     let mut snapshots = BTreeMap::new();
     for (_, descriptor) in rows.values() {
         let Descriptor::Database(database) = descriptor else { continue };

@@ -216,6 +216,8 @@ pub(super) struct Statement {
 pub(super) struct View {
     /// The snapshot.
     pub(super) read_ts: u64,
+    /// The snapshot lies in the past: any replica may answer.
+    pub(super) past: bool,
     /// Carried by reads that may meet own intents.
     pub(super) txn: TxnId,
     /// Own buffered writes of each table read, by storage id, in key order.
@@ -246,7 +248,8 @@ impl View {
             }
         }
         let id = if txn.reads_own_intents() { txn.id() } else { TxnId::default() };
-        Ok(Self { read_ts, txn: id, overlays, reads: Mutex::default(), _pin: txn.pin_snapshot() })
+        let past = txn.is_past();
+        Ok(Self { read_ts, past, txn: id, overlays, reads: Mutex::default(), _pin: txn.pin_snapshot() })
     }
 
     /// Own writes within spans of a table.
@@ -296,7 +299,7 @@ impl Statement {
 
     /// Reads keys at the statement's snapshot.
     pub(super) fn reader(&self) -> kv::SnapshotReader {
-        kv::SnapshotReader::new(self.general.client.clone(), self.view.txn, self.view.read_ts)
+        kv::SnapshotReader::new(self.general.client.clone(), self.view.txn, self.view.read_ts).of_past(self.view.past)
     }
 }
 

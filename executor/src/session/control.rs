@@ -241,6 +241,7 @@ impl Session {
         for (sequence, own) in self.host.own_sequences.lock().drain() {
             txn.kv.put(catalog::sequence_key(sequence), own.position.encode());
         }
+        self.forget_past(&txn);
         let held = self.cancel.hold();
         let result = txn.commit(&self.engine).await;
         drop(held);
@@ -261,6 +262,7 @@ impl Session {
         self.host.own_sequences.lock().clear();
         self.copy_commits = false;
         if let Some(txn) = self.txn.take() {
+            self.forget_past(&txn);
             txn.rollback().await;
             self.engine.count_rollback();
         }
@@ -288,6 +290,7 @@ impl Session {
         if self.txn.as_ref().is_some_and(|txn| !txn.has_savepoints())
             && let Some(txn) = self.txn.take()
         {
+            self.forget_past(&txn);
             txn.rollback().await;
             self.engine.count_rollback();
         }

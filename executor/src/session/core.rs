@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use proto::{SqlError, SqlResult, SqlState};
+use proto::{SqlError, SqlResult, SqlState, Timestamp};
 use schema::{
     FormatSettings, Oid, RoleDescriptor,
     functions::{EvalContext, ObjectNames},
@@ -80,6 +80,10 @@ pub struct Session {
     /// A copy that the client has not ended yet opened the transaction and commits it.
     pub(super) copy_commits: bool,
     pub(super) activity: Entered,
+    /// The newest timestamp that a query has read at which may be a little old.
+    pub(super) stale_since: Timestamp,
+    /// Where names were looked up before a transaction of the past.
+    pub(super) present: Arc<Snapshot>,
     environment: Environment,
     /// Typed settings as the frontend asks for them.
     format: FormatSettings,
@@ -145,6 +149,8 @@ impl Session {
             frozen: None,
             temporary: Temporary::default(),
             copy_commits: false,
+            stale_since: Timestamp::ZERO,
+            present: Arc::clone(&environment.snapshot),
             activity,
             environment,
             format,
@@ -274,7 +280,7 @@ impl Session {
 
     /// The catalog as the next statement sees it.
     pub(super) async fn snapshot(&mut self) -> SqlResult<Arc<Snapshot>> {
-        let snapshot = match self.txn.as_ref().and_then(|txn| txn.changes.clone()) {
+        let snapshot = match self.txn.as_ref().and_then(|txn| txn.own_catalog().cloned()) {
             Some(changes) => changes,
             None if self.engine.catalog().is_current(&self.environment.snapshot) => {
                 return Ok(self.environment.snapshot.clone());

@@ -11,6 +11,7 @@ use sharddb_schema as schema;
 
 use super::{
     Block, CommandTag, Outcome, Prepared, RowStream, Session, micros_now,
+    past::WentBack,
     planning::in_failed_block,
     prepared::{Plan, Work},
 };
@@ -73,6 +74,7 @@ impl Session {
             if params.is_empty() && !prepared.literals.is_empty() { prepared.literals.clone() } else { params };
         let mut attempts = 0;
         loop {
+            let went_back = self.go_back(prepared).await?;
             let plan = self.current_plan(prepared).await?;
             if params.len() < plan.parameters.len() {
                 return Err(no_parameter(params.len() + 1));
@@ -82,7 +84,13 @@ impl Session {
             {
                 return self.run_keyed_alone(&plan, keyed, &params).await;
             }
-            match self.run_plan(&plan, &params).await {
+            let outcome = self.run_plan(&plan, &params).await;
+            let outcome = match (outcome, went_back) {
+                (Ok(outcome), WentBack::ForItself) => self.come_back().await.map(|()| outcome),
+                (Ok(outcome), WentBack::ForBlock) => self.set_past(prepared).await.map(|()| outcome),
+                (outcome, _) => outcome,
+            };
+            match outcome {
                 Err(error) if is_stale(&error) && self.block == Block::None && attempts < REPLANS_MAX => {
                     attempts += 1;
                     self.roll_back().await?;
@@ -199,7 +207,7 @@ impl Session {
 
     /// The same for one part of a statement.
     pub(super) async fn check_target(&mut self, plan: &Plan, statement: &Statement) -> SqlResult<()> {
-        let own = self.txn.as_ref().is_some_and(|txn| txn.changes.is_some());
+        let own = self.txn.as_ref().is_some_and(|txn| txn.own_catalog().is_some());
         if own || self.engine.catalog().is_current(&plan.snapshot) {
             return Ok(());
         }

@@ -16,6 +16,7 @@ mod maintenance;
 mod named;
 mod notice;
 mod outcome;
+mod past;
 mod planning;
 mod prepared;
 mod settings;

@@ -71,7 +71,7 @@ impl Session {
 
     /// A cached preparation of this text that is still good.
     fn cached(&self, sql: &str, declared: &[Oid]) -> Option<Arc<Prepared>> {
-        if self.txn.as_ref().is_some_and(|txn| txn.changes.is_some()) {
+        if self.txn.as_ref().is_some_and(|txn| txn.own_catalog().is_some()) {
             return None;
         }
         let key = PlanKey::new(sql, declared, self.fingerprint()?);
@@ -95,7 +95,7 @@ impl Session {
     }
 
     pub(super) async fn prepare_tree(&mut self, tree: planner::Parsed, declared: &[Oid]) -> SqlResult<Arc<Prepared>> {
-        let snapshot = self.snapshot().await?;
+        let snapshot = self.snapshot_for(&tree).await?;
         let plan = Arc::new(self.plan(&tree, declared, snapshot)?);
         let text: Arc<str> = Arc::from(tree.text());
         let shared = Shared { tree: Some(tree), declared: declared.to_vec(), plan: ArcSwap::new(plan.clone()) };
@@ -106,7 +106,8 @@ impl Session {
             shared: Arc::new(shared),
             literals: Vec::new(),
         });
-        if plan.snapshot.is_stable() && is_worth_keeping(&plan.statement) {
+        let dated = prepared.shared.tree.as_ref().is_some_and(|tree| tree.as_of().is_some());
+        if plan.snapshot.is_stable() && is_worth_keeping(&plan.statement) && !dated {
             self.engine.plans().insert(PlanKey::new(&text, declared, plan.fingerprint), prepared.clone());
         }
         Ok(prepared)
@@ -158,7 +159,7 @@ impl Session {
     /// The statement's plan, made anew when the catalog or the session's names have changed.
     pub(super) async fn current_plan(&mut self, prepared: &Prepared) -> SqlResult<Arc<Plan>> {
         let plan = prepared.shared.plan.load_full();
-        let own_changes = self.txn.as_ref().is_some_and(|txn| txn.changes.is_some());
+        let own_changes = self.txn.as_ref().is_some_and(|txn| txn.own_catalog().is_some());
         if !own_changes
             && self.engine.catalog().is_current(&plan.snapshot)
             && (self.fingerprint() == Some(plan.fingerprint) || matches!(plan.work, Work::Empty))

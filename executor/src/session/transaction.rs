@@ -68,6 +68,8 @@ pub(crate) struct Transaction {
     pub(crate) queried: bool,
     /// The catalog with this transaction's own changes, once it has made any.
     pub(crate) changes: Option<Arc<catalog::Snapshot>>,
+    /// The catalog at the time that it reads at, if that is not the present one.
+    pub(crate) past: Option<Arc<catalog::Snapshot>>,
     /// Checks of deferrable constraints.
     pub(crate) deferral: Deferral,
     savepoints: Vec<Savepoint>,
@@ -86,12 +88,21 @@ struct Savepoint {
 impl Transaction {
     pub(crate) fn begin(engine: &Engine, mode: Mode, started: i64) -> Self {
         let kv = engine.client().begin(mode.options());
-        Self { kv, mode, started, queried: false, changes: None, deferral: Deferral::default(), savepoints: Vec::new() }
+        let (changes, past, deferral, savepoints) = Default::default();
+        Self { kv, mode, started, queried: false, changes, past, deferral, savepoints }
+    }
+
+    /// The catalog that only this transaction sees.
+    pub(crate) fn own_catalog(&self) -> Option<&Arc<catalog::Snapshot>> {
+        self.changes.as_ref().or(self.past.as_ref())
     }
 
     /// SET TRANSACTION.
     pub(crate) fn set_mode(&mut self, asked: TransactionMode) -> SqlResult<()> {
         let mode = self.mode.with(asked);
+        if self.mode.read_only && !mode.read_only && self.kv.is_past() {
+            return Err(super::past::read_write());
+        }
         if self.queried || !self.savepoints.is_empty() {
             if mode.isolation != self.mode.isolation {
                 let message = match self.savepoints.is_empty() {

@@ -4,6 +4,7 @@
 //! (transaction control, SET, cursors, VACUUM, COPY, roles, sequences), are read by [`utility`] from the same tokens.
 //! Errors carry PostgreSQL's wording, SQLSTATE and position.
 
+mod as_of;
 mod cursor;
 mod dialect;
 mod error;
@@ -61,6 +62,8 @@ pub struct Parsed {
     /// The whole query string, in which positions count.
     source: Arc<str>,
     text: Arc<str>,
+    /// The expression of AS OF SYSTEM TIME.
+    as_of: Option<Arc<str>>,
     pub(crate) tree: Arc<Tree>,
 }
 
@@ -82,6 +85,11 @@ impl Parsed {
     /// The statement's text, without the semicolon.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The expression after AS OF SYSTEM TIME, of a statement that has it.
+    pub fn as_of(&self) -> Option<&str> {
+        self.as_of.as_deref()
     }
 
     /// Whether the statement may run in a failed transaction block: COMMIT, ROLLBACK, ROLLBACK TO.
@@ -137,8 +145,15 @@ fn parse_statement(source: &Arc<str>, tokens: &[TokenWithSpan], positions: &Posi
     let end = positions.offset(tokens[tokens.len() - 1].span.end);
     let whole = start == 0 && end == source.len();
     let text = if whole { source.clone() } else { Arc::from(&source[start..end.max(start)]) };
+    let (rest, as_of) = as_of::take(tokens, positions)?.unzip();
+    let tokens = rest.as_deref().unwrap_or(tokens);
     let command = with_stack(chain, || utility::command(tokens, positions))?;
-    Ok(Parsed { source: source.clone(), text, tree: Arc::new(Tree { command: Some(command), chain }) })
+    Ok(Parsed {
+        source: source.clone(),
+        text,
+        as_of: as_of.map(Into::into),
+        tree: Arc::new(Tree { command: Some(command), chain }),
+    })
 }
 
 /// Whether a token can make a tree one level deeper without brackets around it.

@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) has_aborts: AtomicBool,
     /// Set once the replica is being removed; nothing is written for it any more. Held while the machine writes.
     retired: RwLock<bool>,
+    /// Below this, versions were dropped that readers there would see.
+    pub(crate) collected: AtomicU64,
     /// Counts beginnings and ends of replacing the whole state: odd while that is under way.
     restores: AtomicU64,
     /// Told when a shard was cut off this one.
@@ -103,6 +105,7 @@ impl Shared {
             intents: IntentKeys::default(),
             retired: RwLock::new(false),
             restores: AtomicU64::new(0),
+            collected: AtomicU64::new(0),
             births: Arc::clone(&environment.births),
         };
         range::load_intents(&shared)?;

@@ -132,12 +132,26 @@ async fn prepare(
     leaves: &[Arc<ScanSpec>],
     overlay: &[kv::Write],
 ) -> Result<Vec<SpanReader>, FragmentError> {
-    let at = replica.check(header, std::iter::empty()).map_err(FragmentError::Refused)?;
+    let spans_of = |leaf: &Arc<ScanSpec>| -> Vec<kv::Span> {
+        let span =
+            |(start, end): &(Vec<u8>, Vec<u8>)| kv::Span { start: start.clone().into(), end: end.clone().into() };
+        leaf.spans.iter().map(span).collect()
+    };
     let mut readers = Vec::with_capacity(leaves.len());
-    for leaf in leaves {
+    if header.past_index > 0 {
+        for spans in leaves.iter().map(spans_of) {
+            let mut reader = SpanReader::new(ts, overlay);
+            reader.read_from(replica.past_view(header, &spans, ts.0).await.map_err(FragmentError::Refused)?);
+            spans.iter().for_each(|span| reader.add(span, Vec::new()));
+            readers.push(reader);
+        }
+        return Ok(readers);
+    }
+    replica.check_kept(header, ts.0).map_err(FragmentError::Refused)?;
+    let at = replica.check(header, std::iter::empty()).map_err(FragmentError::Refused)?;
+    for spans in leaves.iter().map(spans_of) {
         let mut reader = SpanReader::new(ts, overlay);
-        for (start, end) in &leaf.spans {
-            let span = kv::Span { start: start.clone().into(), end: end.clone().into() };
+        for span in spans {
             replica.check_span(header, &span).map_err(FragmentError::Refused)?;
             let intents = replica.prepare_scan(&span, ts, TxnId(header.txn)).await.map_err(FragmentError::Refused)?;
             reader.add(&span, intents);

@@ -25,7 +25,7 @@ use fragment::{
 };
 use futures::StreamExt;
 use proto::{
-    SqlError, SqlResult, SqlState,
+    NodeId, SqlError, SqlResult, SqlState, Timestamp,
     kv::{self as wire, failure},
 };
 use sharddb_fragment as fragment;
@@ -53,6 +53,8 @@ pub(super) struct PartitionReader {
     running: Option<Running>,
     /// A join that is computed here.
     apart: Option<SendableRecordBatchStream>,
+    /// A replica that does not lead could not answer.
+    leader_only: bool,
     /// Rows to be answered.
     ready: VecDeque<RecordBatch>,
     attempts: kv::Attempts,
@@ -63,6 +65,8 @@ pub(super) struct PartitionReader {
 struct Running {
     stream: FragmentStream,
     route: kv::Route,
+    /// It was sent to a replica that need not lead.
+    follower: bool,
     spans: Vec<wire::Span>,
     /// From where it would go on, if some of its rows were handed on.
     resume: Option<Bytes>,
@@ -79,7 +83,7 @@ impl PartitionReader {
         let pending = exec.scan().partitions[partition].iter().cloned().collect();
         let joined = exec.scan().joined.clone();
         let (ready, attempts) = (VecDeque::new(), kv::Attempts::default());
-        Self { exec, pending, joined, running: None, apart: None, ready, attempts, rows }
+        Self { exec, pending, joined, running: None, apart: None, leader_only: false, ready, attempts, rows }
     }
 
     pub(super) async fn next(&mut self) -> SqlResult<Option<RecordBatch>> {
@@ -93,7 +97,7 @@ impl PartitionReader {
                 self.rows.add(batch.as_ref().map_or(0, RecordBatch::num_rows));
                 return Ok(batch);
             }
-            if self.running.is_none() && !self.start()? {
+            if self.running.is_none() && !self.start().await? {
                 return Ok(None);
             }
             let Some(running) = &mut self.running else { continue };
@@ -108,10 +112,10 @@ impl PartitionReader {
     }
 
     /// Sends the next fragment; answers whether there was one to send.
-    fn start(&mut self) -> SqlResult<bool> {
+    async fn start(&mut self) -> SqlResult<bool> {
         let ranges = Arc::clone(&self.exec.statement().general.client.ranges());
         if self.exec.apart().is_some() {
-            return self.start_join(&ranges);
+            return self.start_join(&ranges).await;
         }
         let mut spans = Vec::new();
         let mut route: Option<kv::Route> = None;
@@ -128,12 +132,12 @@ impl PartitionReader {
             route = Some(found);
         }
         let Some(route) = route else { return Ok(false) };
-        self.send(route, spans)?;
+        self.send(route, spans).await?;
         Ok(true)
     }
 
     /// The same for a join: as one fragment, or here.
-    fn start_join(&mut self, ranges: &kv::RangeMap) -> SqlResult<bool> {
+    async fn start_join(&mut self, ranges: &kv::RangeMap) -> SqlResult<bool> {
         if self.pending.is_empty() {
             return Ok(false);
         }
@@ -146,25 +150,38 @@ impl PartitionReader {
                 self.apart = Some(apart.execute(0, task).map_err(failed)?);
             }
             (None, None) => return Err(SqlError::internal("a join has no shard")),
-            (Some(route), _) => self.send(route, own)?,
+            (Some(route), _) => self.send(route, own).await?,
         }
         Ok(true)
     }
 
-    fn send(&mut self, route: kv::Route, spans: Vec<wire::Span>) -> SqlResult<()> {
+    async fn send(&mut self, route: kv::Route, spans: Vec<wire::Span>) -> SqlResult<()> {
+        let (node, past_index) = self.replica(&route).await?;
         let statement = self.exec.statement();
         statement.general.client.check_snapshot(statement.view.read_ts)?;
-        let request = self.request(&route, &spans)?;
+        let request = self.request(&route, past_index, &spans)?;
         statement.traffic().add_fragment();
-        let stream = statement.general.fragments.fragment(route.node, request);
+        let stream = statement.general.fragments.fragment(node, request);
         let reservation = MemoryConsumer::new("rows of a fragment").register(statement.task.memory_pool());
-        let entry = self.exec.figures().sent(route.shard, route.node);
-        let held = Vec::new();
-        self.running = Some(Running { stream, route, spans, resume: None, held, reservation, exposed: false, entry });
+        let entry = self.exec.figures().sent(route.shard, node);
+        let (held, resume) = Default::default();
+        let follower = past_index > 0;
+        let running = Running { stream, route, follower, spans, resume, held, reservation, exposed: false, entry };
+        self.running = Some(running);
         Ok(())
     }
 
-    fn request(&self, route: &kv::Route, spans: &[wire::Span]) -> SqlResult<wire::Fragment> {
+    /// The replica to ask, and the index up to which it must have applied its log; 0 for the leader.
+    async fn replica(&mut self, route: &kv::Route) -> SqlResult<(NodeId, u64)> {
+        let statement = self.exec.statement();
+        if !statement.view.past || self.leader_only {
+            return Ok((route.node, 0));
+        }
+        let near = statement.general.client.past_route(route, Timestamp(statement.view.read_ts)).await?;
+        Ok(near.unwrap_or((route.node, 0)))
+    }
+
+    fn request(&self, route: &kv::Route, past_index: u64, spans: &[wire::Span]) -> SqlResult<wire::Fragment> {
         let statement = self.exec.statement();
         let mut overlay = statement.view.overlay(self.exec.scan().storage_id, spans);
         let mut leaves = vec![spans];
@@ -180,6 +197,8 @@ impl PartitionReader {
                 txn: statement.view.txn.0,
                 guards: Vec::new(),
                 catalog_version: statement.general.client.catalog_version().0,
+                past_index,
+                past: statement.view.past,
             }),
             read_ts: statement.view.read_ts,
             plan: encode_fragment(&plan, &statement.eval)?,
@@ -218,8 +237,10 @@ impl PartitionReader {
         let Some(running) = self.running.take() else { return Ok(()) };
         self.exec.figures().lost(running.entry);
         let client = &self.exec.statement().general.client;
-        let reroutable = client.reroute_fragment(&mut self.attempts, &running.route, &kind).await?;
-        if !reroutable {
+        if running.follower && !matches!(kind, failure::Kind::Refused(_)) {
+            // It says nothing about the leader, which is asked next.
+            self.leader_only = true;
+        } else if !client.reroute_fragment(&mut self.attempts, &running.route, &kind).await? {
             return Err(refusal(kind));
         }
         if running.exposed {

@@ -29,6 +29,8 @@ pub(crate) struct Effective {
     pub(crate) min_notice: Option<Severity>,
     /// Shards of a new table that does not say.
     pub(crate) default_shards: u16,
+    /// How old what a query reads may be; `None`: not at all.
+    pub(crate) max_staleness: Option<Duration>,
 }
 
 impl Effective {
@@ -60,6 +62,7 @@ impl Effective {
             default_read_only: value("default_transaction_read_only") == "on",
             default_deferrable: value("default_transaction_deferrable") == "on",
             min_notice: min_notice(value("client_min_messages")),
+            max_staleness: millis("sharddb.max_staleness"),
             default_shards: value("sharddb.default_shards").parse().unwrap_or(1),
         }
     }
