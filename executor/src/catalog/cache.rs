@@ -76,6 +76,11 @@ impl Cache {
         }
     }
 
+    /// The newest catalog stands for this timestamp, and for later ones until it changes.
+    pub(crate) async fn read_at(&self) -> SqlResult<Timestamp> {
+        Ok(self.newest().await?.read_at)
+    }
+
     /// The catalog of a database as a transaction of the past sees it; `None` if it is the present one.
     pub(crate) async fn of_past(
         &self,

@@ -246,14 +246,18 @@ impl Session {
         let result = txn.commit(&self.engine).await;
         drop(held);
         let mut settings = self.host.settings.lock();
-        match result {
-            Ok(()) => settings.commit(),
+        match &result {
+            Ok(committed) => {
+                settings.commit();
+                // What it reads later has what it has written.
+                self.stale_since = self.stale_since.max(committed.unwrap_or_default());
+            }
             Err(_) => {
                 settings.rollback();
                 self.engine.count_rollback();
             }
         }
-        result
+        result.map(drop)
     }
 
     /// Undoes everything.

@@ -80,7 +80,7 @@ pub struct Session {
     /// A copy that the client has not ended yet opened the transaction and commits it.
     pub(super) copy_commits: bool,
     pub(super) activity: Entered,
-    /// The newest timestamp that a query has read at which may be a little old.
+    /// A query that may be a little old reads at this timestamp at least.
     pub(super) stale_since: Timestamp,
     /// Where names were looked up before a transaction of the past.
     pub(super) present: Arc<Snapshot>,

@@ -139,10 +139,11 @@ impl Session {
         self.read_at(then, then).await
     }
 
-    /// Never before what this session has read so.
+    /// Never before what this session has written or read so, nor before the present catalog was read.
     async fn stale_timestamp(&mut self, staleness: Duration) -> SqlResult<Timestamp> {
         let then = self.engine.client().stale_timestamp(staleness).await?;
-        self.stale_since = self.stale_since.max(then);
+        let catalog = self.engine.catalog().read_at().await?;
+        self.stale_since = self.stale_since.max(then).max(catalog);
         Ok(self.stale_since)
     }
 

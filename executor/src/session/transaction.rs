@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use planner::plan::{IsolationLevel, TransactionMode};
-use proto::{SqlError, SqlResult, SqlState};
+use proto::{SqlError, SqlResult, SqlState, Timestamp};
 use schema::Oid;
 use sharddb_kv as kv;
 use sharddb_planner as planner;
@@ -164,20 +164,20 @@ impl Transaction {
         })
     }
 
-    /// Commits, after announcing catalog changes if there are any.
-    pub(crate) async fn commit(mut self, engine: &Engine) -> SqlResult<()> {
+    /// Commits, after announcing catalog changes if there are any. Answers when, if anything was written.
+    pub(crate) async fn commit(mut self, engine: &Engine) -> SqlResult<Option<Timestamp>> {
         if self.changes.is_some() {
             let version = engine.client().meta().bump_catalog().await?;
             self.kv.put(catalog::version_key(), catalog::encode_version(version.0));
             self.kv.fence_shut_tables(version);
         }
         let changed = self.changes.is_some();
-        self.kv.commit().await?;
+        let committed = self.kv.commit().await?;
         engine.count_commit();
         if changed {
             engine.client().announce_catalog().await;
         }
-        Ok(())
+        Ok(committed)
     }
 
     /// Undoes everything.

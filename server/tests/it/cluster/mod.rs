@@ -4,6 +4,7 @@ mod checksums;
 mod demo;
 mod joining;
 mod leaving;
+mod past;
 mod refusals;
 mod scans;
 mod settings;
