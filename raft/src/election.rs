@@ -240,8 +240,9 @@ impl Replica {
             0 => Some(ns(PROMISE)),
             until if until <= now_ns => Some(0),
             _ => {
-                let process = self.standing.leader_process.load(Ordering::Acquire);
-                if process != 0 && process != peer.incarnation() {
+                // Since either of the two has started again, nothing says that it leads still: it may have lost what
+                // others have, so that only they can be elected.
+                if self.standing.leader_process.load(Ordering::Acquire) != peer.incarnation() {
                     self.ask_leader_at(leader, self.term());
                 }
                 None

@@ -220,7 +220,8 @@ impl RaftHost {
         self.check_match(id, driver.applied_id().map(|id| id.index))?;
         let mut restores = driver.is_alone(host.node);
         loop {
-            let (channel, store) = (Channel::new(id, Arc::clone(host)), GroupLog::new(id, Arc::clone(&host.log)));
+            let store = GroupLog::new(id, Arc::clone(&host.log), driver.flushed.clone());
+            let channel = Channel::new(id, Arc::clone(host));
             let (config, links) = (Arc::new(config(id, restores)), Links(Arc::clone(&channel)));
             let raft = Raft::new(host.node, config, links, store, driver.clone()).await.map_err(stopped)?;
             let group = Group::new(raft, driver.clone(), channel);

@@ -216,7 +216,11 @@ impl Inbox {
         let replica = &self.replica;
         let view = view(replica).await?;
         let now = view.vote.leader_id.term;
-        if now < term || (now == term && view.leads(replica.node())) {
+        if now == term && view.leads(replica.node()) {
+            // An append says so.
+            return self.revive(from).await;
+        }
+        if now < term {
             return Ok(());
         }
         replica.channel.lease.forfeit(term + 1);

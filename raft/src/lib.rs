@@ -11,6 +11,7 @@ mod election;
 mod error;
 mod exchange;
 mod flush;
+mod flushed;
 mod group;
 mod host;
 mod inbox;

@@ -17,11 +17,13 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     flush::FlushGate,
+    flushed::Flushed,
     host::Host,
     log::{GroupId, LogError},
     snapshot::Installation,
     types::{
         Command, Entry, EntryId, Members, SnapshotMeta, Types, decode_applied, encode_applied, encode_id, invalid,
+        runs_of_one_membership,
     },
 };
 
@@ -138,6 +140,7 @@ pub(crate) struct Driver {
     group: GroupId,
     /// Term of the last applied entry.
     applied_term: Arc<watch::Sender<u64>>,
+    pub(crate) flushed: Flushed,
 }
 
 impl Driver {
@@ -154,7 +157,8 @@ impl Driver {
         let durable = Some(applied.meta()).filter(|_| anew && last.is_some());
         let (applied, durable) = (Arc::new(Mutex::new(applied)), Arc::new(Mutex::new(durable)));
         let applied_term = Arc::new(watch::Sender::new(last.map_or(0, |id| id.leader_id.term)));
-        Ok(Self { machine, applied, durable, flushes, host, group, applied_term })
+        let flushed = Flushed::new(&host.log, group);
+        Ok(Self { machine, applied, durable, flushes, host, group, applied_term, flushed })
     }
 
     /// Term of the last applied entry, to wait for changes.
@@ -278,13 +282,6 @@ impl Driver {
     }
 }
 
-/// Cuts entries after and before each change of the members, so that the position a command is applied with names the members
-/// at that command, on every replica the same.
-fn runs_of_one_membership(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
-    let changes = |entry: &Entry| matches!(entry.payload, EntryPayload::Membership(_));
-    entries.chunk_by(move |entry, next| !changes(entry) && !changes(next))
-}
-
 impl RaftStateMachine<Types> for Driver {
     type SnapshotData = SnapshotSource;
     type SnapshotBuilder = Self;
@@ -303,6 +300,10 @@ impl RaftStateMachine<Types> for Driver {
             let (entries, responders): (Vec<Entry>, Vec<_>) =
                 run.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
             let mut responders = responders.into_iter();
+            // Others may commit what is not durable here yet.
+            if let Some(last) = entries.last() {
+                self.flushed.reach(last.log_id.index).await?;
+            }
             for run in runs_of_one_membership(&entries) {
                 for (outcome, responder) in self.apply_run(run)?.into_iter().zip(responders.by_ref()) {
                     if let Some(responder) = responder {

@@ -13,6 +13,7 @@ use sharddb_proto as proto;
 use tokio::sync::oneshot;
 
 use crate::{
+    flushed::Flushed,
     log::{GroupId, LogError, SharedLog},
     types::{
         Entry, EntryId, RaftVote, Types, decode_entry, decode_id, decode_vote, encode_entry, encode_id, encode_vote,
@@ -28,11 +29,12 @@ pub(crate) const READ_BYTES_MAX: usize = 1 << 20;
 pub(crate) struct GroupLog {
     group: GroupId,
     log: Arc<SharedLog>,
+    flushed: Flushed,
 }
 
 impl GroupLog {
-    pub(crate) fn new(group: GroupId, log: Arc<SharedLog>) -> Self {
-        Self { group, log }
+    pub(crate) fn new(group: GroupId, log: Arc<SharedLog>, flushed: Flushed) -> Self {
+        Self { group, log, flushed }
     }
 
     fn last_purged(&self) -> io::Result<Option<EntryId>> {
@@ -114,14 +116,21 @@ impl RaftLogStorage<Types> for GroupLog {
     {
         let entries: Vec<(u64, Bytes)> =
             entries.into_iter().map(|entry| (entry.log_id.index, encode_entry(&entry))).collect();
-        let done = move |result: Result<(), LogError>| callback.io_completed(result.map_err(io::Error::other));
+        let (flushed, last) = (self.flushed.clone(), entries.last().map_or(0, |(index, _)| *index));
+        let done = move |result: Result<(), LogError>| {
+            flushed.note(last, result.is_ok());
+            callback.io_completed(result.map_err(io::Error::other));
+        };
         self.log.append(self.group, entries, Box::new(done));
         Ok(())
     }
 
     async fn truncate_after(&mut self, last: Option<EntryId>) -> io::Result<()> {
         let from = last.map_or(0, |last| last.index + 1);
-        self.durable(|log, done| log.truncate(self.group, from, done)).await
+        let truncated = self.durable(|log, done| log.truncate(self.group, from, done)).await;
+        // By now every write of an entry that was replaced has ended.
+        self.flushed.forget(from);
+        truncated
     }
 
     async fn purge(&mut self, id: EntryId) -> io::Result<()> {

@@ -147,3 +147,10 @@ pub(crate) fn decode_applied(bytes: Option<Bytes>) -> io::Result<(Option<EntryId
 pub(crate) fn invalid(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }
+
+/// Cuts entries after and before each change of the members, so that the position a command is applied with names the members
+/// at that command, on every replica the same.
+pub(crate) fn runs_of_one_membership(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
+    let changes = |entry: &Entry| matches!(entry.payload, EntryPayload::Membership(_));
+    entries.chunk_by(move |entry, next| !changes(entry) && !changes(next))
+}

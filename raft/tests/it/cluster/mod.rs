@@ -7,6 +7,7 @@ mod changes;
 mod elections;
 mod leases;
 mod network;
+mod slow_disks;
 mod snapshots;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
@@ -47,6 +48,8 @@ pub(crate) struct Node {
     pub(crate) host: Option<Arc<RaftHost>>,
     rate: u64,
     starts: u64,
+    /// How long its disk takes for a sync, from its next start on.
+    round: Duration,
 }
 
 /// The cluster.
@@ -89,7 +92,8 @@ impl Cluster {
     /// A node with an empty disk and a clock of this rate, in thousandths.
     pub(crate) fn add_node(&mut self, id: u64, rate: u64) {
         let (disk, machines) = Default::default();
-        self.nodes.insert(id, Node { id, disk, machines, host: None, rate, starts: 0 });
+        self.nodes
+            .insert(id, Node { id, disk, machines, host: None, rate, starts: 0, round: Duration::from_millis(1) });
         self.boot(id);
     }
 
@@ -102,7 +106,7 @@ impl Cluster {
         let snapshots = self.snapshots(id);
         let node = self.nodes.get_mut(&id).expect("the node exists");
         node.starts += 1;
-        let execution = Execution::Task { round: Duration::from_millis(1) };
+        let execution = Execution::Task { round: node.round };
         let options = LogOptions { segment_bytes: 20_000, segments_max: 4 };
         let log = SharedLog::open_with(node.disk.files(), options, execution).expect("the log opens");
         let surroundings = Surroundings {
