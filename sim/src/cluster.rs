@@ -76,7 +76,9 @@ impl Cluster {
     /// Starts a machine's process.
     pub(crate) fn start(self: &Arc<Self>, id: u64) {
         let slow = self.random(|random| random.random_ratio(1, 10));
-        let round = Duration::from_micros(self.random(|random| random.random_range(if slow { 20_000..80_000 } else { 200..2000 })));
+        let round = Duration::from_micros(
+            self.random(|random| random.random_range(if slow { 20_000..80_000 } else { 200..2000 })),
+        );
         let seed = self.random(Rng::random);
         self.trace.note(format_args!("node {id} starts, its syncs take {round:?}"));
         let cluster = Arc::downgrade(self);

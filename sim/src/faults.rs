@@ -19,7 +19,8 @@ const CHANGE_MAX: Duration = Duration::from_secs(20);
 
 /// Starts those who make trouble, for about as long as told.
 pub(crate) fn start(cluster: &Arc<Cluster>, rounds: u32) -> Vec<JoinHandle<()>> {
-    let trouble = || Trouble { random: StdRng::seed_from_u64(cluster.random(Rng::random)), cluster: Arc::clone(cluster) };
+    let trouble =
+        || Trouble { random: StdRng::seed_from_u64(cluster.random(Rng::random)), cluster: Arc::clone(cluster) };
     vec![
         tokio::spawn(trouble().with_processes(rounds)),
         tokio::spawn(trouble().with_the_network(rounds)),

@@ -144,6 +144,14 @@ impl Network {
         if lost || state.cut.contains(&(from, to)) { Fate::Lost } else { Fate::Arrives(delay, port) }
     }
 
+    /// How long an answer takes; `None` if it is lost.
+    fn way_back(&self, from: u64, to: u64) -> Option<Duration> {
+        let mut state = self.state.lock();
+        let delay = state.delay();
+        let lost = state.random.random_range(0..1000) < state.loss;
+        (!lost && !state.cut.contains(&(from, to)) && !state.cut.contains(&(to, from))).then_some(delay)
+    }
+
     /// Whether nothing is heard of a node any more, or it hears nothing.
     fn is_cut(&self, one: u64, other: u64) -> bool {
         let state = self.state.lock();
@@ -225,9 +233,9 @@ impl Network {
             () = self.silence(from, to) => None,
             answer = work(port.hub.clone()) => Some(answer),
         };
-        let back = match (answer, self.fate(to, from)) {
-            (Some(answer), Fate::Arrives(delay, _)) if !self.is_cut(from, to) => Some((answer, delay)),
-            (Some(_), _) => {
+        let back = match (answer, self.way_back(to, from)) {
+            (Some(answer), Some(delay)) => Some((answer, delay)),
+            (Some(_), None) => {
                 sleep(SILENCE_MAX).await;
                 None
             }

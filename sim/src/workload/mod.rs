@@ -5,6 +5,7 @@ pub(crate) mod bank;
 pub(crate) mod register;
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -65,6 +66,17 @@ pub(crate) enum Failure {
     Hang,
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Statement(error) => write!(f, "{error}"),
+            Self::Commit(error) => write!(f, "in the commit: {error}"),
+            Self::Gone => write!(f, "the process is gone"),
+            Self::Hang => write!(f, "no answer"),
+        }
+    }
+}
+
 impl Failure {
     fn outcome(&self) -> Outcome {
         match self {
@@ -113,7 +125,7 @@ impl<T> Worker<T> {
         };
         match &result {
             Err(Failure::Hang) => cluster.violation(format!("client {} hangs at node {node}", self.client)),
-            Err(failure) => cluster.trace.note(format_args!("client {} at {node}: {failure:?}", self.client)),
+            Err(failure) => cluster.trace.note(format_args!("client {} at {node}: {failure}", self.client)),
             Ok(_) => cluster.trace.note(format_args!("client {} at {node}: done", self.client)),
         }
         result
