@@ -16,7 +16,8 @@ use openraft::{
     errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable},
     network::{Backoff, RPCOption},
     raft::{
-        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, VoteRequest, VoteResponse,
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
+        VoteRequest, VoteResponse,
     },
 };
 use parking_lot::Mutex;
@@ -31,7 +32,7 @@ use crate::{
     snapshot::send,
     state_machine::SnapshotSource,
     support::Epoch,
-    types::{RaftVote, Types, invalid},
+    types::{EntryId, RaftVote, Types, invalid},
     wire,
 };
 
@@ -46,6 +47,9 @@ const APPENDS_IN_FLIGHT_MAX: usize = 16;
 /// at once.
 const RETRY: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_millis(3200);
+
+/// What a follower answers to entries, or that nothing came.
+type Appended = Result<StreamAppendResult<Types>, RPCError<Types>>;
 
 /// What a group's replica here shares with its links to the others.
 pub(crate) struct Channel {
@@ -105,10 +109,7 @@ impl Link {
     }
 
     /// Sends entries at once, and waits for the answer when polled.
-    fn append(
-        &self,
-        request: &AppendEntriesRequest<Types>,
-    ) -> impl Future<Output = Result<StreamAppendResult<Types>, RPCError<Types>>> + use<> {
+    fn append(&self, request: &AppendEntriesRequest<Types>) -> impl Future<Output = Appended> + use<> {
         let (channel, target) = (Arc::clone(&self.channel), self.target);
         let (term, generation) = (request.vote.leader_id.term, channel.lease.generation());
         let answer = self.ask(Body::Append(wire::append(request, generation)), APPEND_WAIT);
@@ -142,12 +143,14 @@ impl RaftNetworkV2<Types> for Link {
         &'s mut self,
         input: S,
         _option: RPCOption,
-    ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<Types>, RPCError<Types>>>, RPCError<Types>>>
+    ) -> BoxFuture<'s, Result<BoxStream<'s, Appended>, RPCError<Types>>>
     where
         S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
     {
         let link = self.clone();
         let answers = input.map(move |request| link.append(&request)).buffered(APPENDS_IN_FLIGHT_MAX);
+        let mut matched = None;
+        let answers = answers.map(move |answer| plausible(&mut matched, answer));
         Box::pin(async move { Ok(answers.boxed() as BoxStream<'s, _>) })
     }
 
@@ -187,6 +190,19 @@ impl RaftNetworkV2<Types> for Link {
         let doubled = std::iter::successors(Some(RETRY), |delay| Some((*delay * 2).min(RETRY_MAX)));
         Some(Backoff::new(doubled))
     }
+}
+
+/// Entries that overtook those before them were refused for want of these, which have come since: that is no reversion of the
+/// follower's log, and is asked again.
+fn plausible(matched: &mut Option<EntryId>, answer: Appended) -> Appended {
+    match &answer {
+        Ok(Ok(last)) => *matched = (*matched).max(*last),
+        Ok(Err(StreamAppendError::Conflict(place))) if Some(*place) <= *matched => {
+            return Err(failed(&invalid("a refusal of entries that have come since")));
+        }
+        _ => {}
+    }
+    answer
 }
 
 fn lost(lost: Lost) -> RPCError<Types> {

@@ -8,6 +8,7 @@ use openraft::storage::RaftLogStorage;
 use crate::{
     RaftHost,
     error::{Error, stopped},
+    flushed::Flushed,
     log::GroupId,
     store::GroupLog,
     types::EntryId,
@@ -20,7 +21,8 @@ pub struct LogEnd(Option<EntryId>);
 impl RaftHost {
     /// Where the log of a group ends here.
     pub async fn log_end(&self, id: GroupId) -> Result<LogEnd, Error> {
-        let mut log = GroupLog::new(id, self.shared_log());
+        let (log, flushed) = (self.shared_log(), Flushed::new(&self.shared_log(), id));
+        let mut log = GroupLog::new(id, log, flushed);
         log.get_log_state().await.map(|state| LogEnd(state.last_log_id)).map_err(stopped)
     }
 
