@@ -23,6 +23,7 @@ use crate::{
     bereaved::Bereaved,
     local::{ClientResolver, MetaOracle},
     meta_member::MetaMember,
+    missing::Missing,
     mover::ClusterMover,
     strays::Strays,
     vitals::NodeVitals,
@@ -108,6 +109,7 @@ impl Layers {
         mover.set_client(client.clone());
         node.set_resolver(Arc::new(ClientResolver(client.clone())));
         let bereaved = Bereaved { node: node.clone(), client: client.clone(), own: NodeId(id), peers: peers.clone() };
+        let missing = peers.as_ref().map(|_| Missing { node: node.clone(), client: client.clone(), own: NodeId(id) });
         let strays = peers.as_ref().map(|_| Strays { node: node.clone(), client: client.clone(), own: NodeId(id) });
         let vitals = NodeVitals {
             record,
@@ -125,6 +127,7 @@ impl Layers {
             meta.keep_heartbeat(Arc::new(vitals)).abort_handle(),
             meta.keep_reporting_waits(Arc::new(NodeWaits(node.clone()))).abort_handle(),
         ];
+        tasks.extend(missing.map(|missing| tokio::spawn(missing.make()).abort_handle()));
         tasks.extend(strays.map(|strays| tokio::spawn(strays.remove()).abort_handle()));
         Ok(Self { raft, meta, node, client, tasks })
     }

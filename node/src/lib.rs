@@ -11,6 +11,7 @@ mod hub;
 mod layers;
 mod local;
 mod meta_member;
+mod missing;
 mod mover;
 mod peers;
 mod strays;
