@@ -171,7 +171,9 @@ fn locked_only(locks: &AHashMap<Bytes, Grant>, writes: &BTreeMap<Bytes, Value>) 
         locked_version: grant.version,
         tenure: grant.tenure,
     };
-    unwritten.map(locked).collect()
+    let mut unwritten: Vec<kv::LockedKey> = unwritten.map(locked).collect();
+    unwritten.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    unwritten
 }
 
 /// Everything a two-phase commit needs, detached from the session.

@@ -2,7 +2,7 @@
 //! without its release having arrived.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -85,7 +85,7 @@ impl Bereaved {
 
     /// Frees the locks of those transactions that have ended, as their coordinators say.
     async fn release_ended(&self, suspects: impl Iterator<Item = TxnId>) {
-        let mut by_node: HashMap<u64, Vec<TxnId>> = HashMap::new();
+        let mut by_node: BTreeMap<u64, Vec<TxnId>> = BTreeMap::new();
         for txn in suspects {
             by_node.entry(txn.coordinator().node).or_default().push(txn);
         }

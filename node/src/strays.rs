@@ -4,7 +4,7 @@
 //! some time and its leader asked before it goes (see the shard's `strays`).
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     time::Duration,
 };
 
@@ -33,7 +33,7 @@ pub(crate) struct Strays {
 impl Strays {
     /// Works for as long as the task runs.
     pub(crate) async fn remove(self) {
-        let mut looks: HashMap<ShardId, u32> = HashMap::new();
+        let mut looks: BTreeMap<ShardId, u32> = BTreeMap::new();
         loop {
             tokio::time::sleep(INTERVAL).await;
             let out = self.out_of_their_groups();

@@ -12,7 +12,10 @@
 //!
 //! Does not: keep closed timestamps. Who wants to read asks for them, so idle shards cost nothing.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use proto::{Epoch, Timestamp, kv};
 use sharddb_proto as proto;
@@ -49,7 +52,7 @@ impl Replica {
             let matters =
                 |intent: &kv::Intent| intent.prepare_ts <= ts.0 && !matches!(known.get(&intent.txn), Some(Met::Ignore));
             let (intents, next) = self.intents_in(&part, matters)?;
-            let mut committed = HashMap::new();
+            let mut committed = BTreeMap::new();
             for (key, intent) in intents {
                 let met = match known.get(&intent.txn) {
                     Some(met) => *met,

@@ -6,7 +6,7 @@
 //! it is older than the safe point and the shard has noted that nothing so old may open a record again (`SweepRecords`).
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Weak, atomic::Ordering},
     time::Duration,
 };
@@ -61,7 +61,7 @@ async fn sweep_replica(replica: &Replica, rest: Option<kv::Span>) -> Result<Opti
     let span = rest.unwrap_or_else(|| replica.range().span.unwrap_or_default());
     let is_old = |intent: &kv::Intent| replica.environment.age_ms(intent) > SWEEP_AGE_MS;
     let (intents, rest) = replica.intents_in(&span, is_old)?;
-    let mut by_txn: HashMap<u64, (kv::Intent, Vec<Bytes>)> = HashMap::new();
+    let mut by_txn: BTreeMap<u64, (kv::Intent, Vec<Bytes>)> = BTreeMap::new();
     for (key, intent) in intents {
         by_txn.entry(intent.txn).or_insert_with(|| (intent, Vec::new())).1.push(key);
     }

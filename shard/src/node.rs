@@ -1,7 +1,7 @@
 //! The shards of a node: opening them, finding the one a request is for, cutting them.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     future::Future,
     pin::Pin,
     sync::{
@@ -120,7 +120,7 @@ pub struct Node {
 pub(crate) struct Inner {
     pub(crate) environment: Arc<Environment>,
     pub(crate) locks: Arc<LockTable>,
-    pub(crate) replicas: RwLock<HashMap<ShardId, Arc<Replica>>>,
+    pub(crate) replicas: RwLock<BTreeMap<ShardId, Arc<Replica>>>,
     /// Held while shards are started.
     pub(crate) starting: tokio::sync::Mutex<()>,
 }

@@ -1,6 +1,9 @@
 //! Serving reads: Get and Scan.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use prost::Message;
@@ -183,7 +186,7 @@ impl Replica {
                     || (intent.prepare_ts <= ts.0 && !matches!(known.get(&intent.txn), Some(Met::Ignore)))
             };
             let (intents, next) = self.intents_in(&part, matters)?;
-            let mut committed: HashMap<u64, (Timestamp, Vec<Bytes>)> = HashMap::new();
+            let mut committed: BTreeMap<u64, (Timestamp, Vec<Bytes>)> = BTreeMap::new();
             for (key, intent) in intents {
                 if intent.txn == txn.0 {
                     overlay.push((key, Timestamp::ZERO, intent.value));
@@ -211,7 +214,7 @@ impl Replica {
     /// Resolves what a reader found of large transactions, which would not fit into its memory.
     pub(crate) async fn resolve_committed(
         &self,
-        committed: HashMap<u64, (Timestamp, Vec<Bytes>)>,
+        committed: BTreeMap<u64, (Timestamp, Vec<Bytes>)>,
     ) -> Result<(), Failure> {
         for (txn, (commit_ts, keys)) in committed {
             let state = txn_status::State::Committed.into();

@@ -87,6 +87,12 @@ pub(super) enum Answer {
     Busy,
 }
 
+/// What came out of a hash map, in an order that is the same whenever it happens again.
+fn sorted<T: Ord>(mut found: Vec<T>) -> Vec<T> {
+    found.sort_unstable();
+    found
+}
+
 impl LockTable {
     /// Asks for a lock.
     pub(super) fn request(&self, txn: TxnId, key: &Bytes, mode: Mode, may_wait: bool) -> Answer {
@@ -116,12 +122,15 @@ impl LockTable {
     pub(super) fn held_where(&self, wanted: impl Fn(&Bytes) -> bool) -> Vec<(Bytes, TxnId, Mode)> {
         let state = self.state.lock();
         let entries = state.keys.iter().filter(|(key, _)| wanted(key));
-        entries.flat_map(|(key, entry)| entry.holders.iter().map(|(txn, mode)| (key.clone(), *txn, *mode))).collect()
+        let held = entries.flat_map(|(key, entry)| entry.holders.iter().map(|(txn, mode)| (key.clone(), *txn, *mode)));
+        let mut held: Vec<(Bytes, TxnId, Mode)> = held.collect();
+        held.sort_unstable_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+        held
     }
 
     /// Every transaction that holds a lock.
     pub(crate) fn owners(&self) -> Vec<TxnId> {
-        self.state.lock().held.keys().copied().collect()
+        sorted(self.state.lock().held.keys().copied().collect())
     }
 
     /// Notes that a transaction waits until `owner` ends. The wait counts for cycles until it is withdrawn.
@@ -158,7 +167,9 @@ impl LockTable {
         });
         let behind = state.behind_intents.iter().filter(|(_, wait)| old(wait.since));
         let behind = behind.map(|(txn, wait)| LongWait { id: wait.ticket, waiter: *txn, holders: vec![wait.owner] });
-        queued.chain(behind).collect()
+        let mut waits: Vec<LongWait> = queued.chain(behind).collect();
+        waits.sort_unstable_by_key(|wait| wait.id);
+        waits
     }
 
     /// Ends a wait that closes a cycle of waits over several nodes, if it lasts still.
@@ -205,8 +216,7 @@ impl LockTable {
     pub(crate) fn forget_rows(&self, span: &Span) {
         let mut state = self.state.lock();
         let concerned = |key: &Bytes| key.len() > TABLE_PREFIX && span.contains(key);
-        let doomed: Vec<Bytes> = state.keys.keys().filter(|key| concerned(key)).cloned().collect();
-        for key in doomed {
+        for key in sorted(state.keys.keys().filter(|key| concerned(key)).cloned().collect()) {
             state.forget(&key);
         }
     }
@@ -215,7 +225,7 @@ impl LockTable {
     pub(crate) fn release_of(&self, is_gone: impl Fn(Coordinator) -> bool) -> usize {
         let doomed: Vec<TxnId> = {
             let state = self.state.lock();
-            state.held.keys().copied().filter(|txn| is_gone(txn.coordinator())).collect()
+            sorted(state.held.keys().copied().filter(|txn| is_gone(txn.coordinator())).collect())
         };
         doomed.iter().for_each(|txn| self.release_all(*txn));
         doomed.len()
