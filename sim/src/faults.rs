@@ -47,7 +47,7 @@ impl Trouble {
     /// Crashes, restarts, clocks that are set.
     async fn with_processes(mut self, rounds: u32) {
         for _ in 0..rounds {
-            self.pause(300, 5000).await;
+            self.pause(200, 2500).await;
             let victims = self.shuffled();
             let id = victims[0];
             match self.random.random_range(0..9) {
@@ -68,7 +68,7 @@ impl Trouble {
                     self.cluster.machine(id).clocks.jump(ms);
                 }
             }
-            self.pause(10, 4000).await;
+            self.pause(10, 2500).await;
             self.start_all();
         }
     }
@@ -84,7 +84,7 @@ impl Trouble {
     /// Partitions, delays, losses.
     async fn with_the_network(mut self, rounds: u32) {
         for _ in 0..rounds {
-            self.pause(300, 5000).await;
+            self.pause(200, 2500).await;
             let ids = self.shuffled();
             let minority = self.random.random_range(1..=(ids.len() - 1) / 2);
             let (some, others) = ids.split_at(minority);
@@ -99,7 +99,7 @@ impl Trouble {
                     self.cluster.network.misbehave(loss, Duration::from_millis(delay_ms));
                 }
             }
-            self.pause(200, 6000).await;
+            self.pause(200, 3500).await;
             self.cluster.trace.note(format_args!("the network behaves"));
             self.cluster.network.mend();
             self.cluster.network.behave();
@@ -120,7 +120,7 @@ impl Trouble {
     async fn with_placement(mut self, rounds: u32) {
         let cuts = workload::extra_cuts();
         for round in 0..rounds * 2 {
-            self.pause(200, 2500).await;
+            self.pause(200, 1500).await;
             let cut = cuts.get(round as usize).cloned();
             let change = timeout(CHANGE_MAX, self.change(cut)).await;
             self.cluster.trace.note(format_args!("a change of placement: {change:?}"));

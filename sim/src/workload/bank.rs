@@ -33,7 +33,7 @@ fn number(value: Option<&[u8]>) -> i64 {
 
 /// Where shards are cut.
 pub(super) fn cuts() -> Vec<Bytes> {
-    vec![account_key(0), account_key(ACCOUNTS / 3), account_key(ACCOUNTS * 2 / 3), key(TRANSFERS, &[])]
+    vec![account_key(ACCOUNTS / 2), key(TRANSFERS, &[])]
 }
 
 /// Fills the accounts.

@@ -36,7 +36,7 @@ const OPERATION_MAX: Duration = Duration::from_secs(120);
 /// How rows are locked: as updates do it.
 const LOCK: RowLock = RowLock { mode: LockMode::Update, wait: WaitPolicy::Block, timeout_ms: 3000 };
 /// Longest pause of a client between operations.
-const PAUSE_MAX_MS: u64 = 120;
+const PAUSE_MAX_MS: u64 = 400;
 
 /// What all clients of a workload share.
 pub(crate) struct Run<T> {

@@ -32,7 +32,7 @@ fn number(value: Option<&[u8]>) -> i64 {
 
 /// Where shards are cut.
 pub(super) fn cuts() -> Vec<Bytes> {
-    vec![register_key(0), register_key(1)]
+    vec![register_key(1)]
 }
 
 /// Starts clients.
