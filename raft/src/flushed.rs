@@ -30,6 +30,16 @@ impl Flushed {
         self.0.send_modify(|flushed| *flushed = flushed.map(|known| known.min(from.saturating_sub(1))));
     }
 
+    /// Nothing is applied any more.
+    pub(crate) fn stop(&self) {
+        self.note(0, false);
+    }
+
+    /// Fails once nothing is applied any more.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        self.0.borrow().map(drop).map_err(|()| io::Error::other(LogError::Closed))
+    }
+
     /// Waits until an entry is durable.
     pub(crate) async fn reach(&self, index: u64) -> io::Result<()> {
         let mut flushed = self.0.subscribe();

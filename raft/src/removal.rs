@@ -31,6 +31,7 @@ impl RaftHost {
         let group = self.take_group(id);
         if let Some(group) = group {
             group.stop().await;
+            group.replica().machine.stop();
         }
     }
 

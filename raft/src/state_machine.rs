@@ -22,22 +22,13 @@ use crate::{
     log::{GroupId, LogError},
     snapshot::Installation,
     types::{
-        Command, Entry, EntryId, Members, SnapshotMeta, Types, decode_applied, encode_applied, encode_id, invalid,
-        runs_of_one_membership,
+        Command, Committed, Entry, EntryId, Members, SnapshotMeta, Types, decode_applied, encode_applied, encode_id,
+        invalid, runs_of_one_membership,
     },
 };
 
 /// Entries applied in one batch. More would only delay the first of them.
 const APPLY_ENTRIES_MAX: usize = 256;
-
-/// A committed command and its place in the log.
-#[derive(Clone, Debug)]
-pub struct Committed {
-    /// Index in the group's log.
-    pub index: u64,
-    /// The proposal.
-    pub command: Bytes,
-}
 
 /// A failure that must stop the node: its state may no longer follow the log.
 #[derive(Debug, thiserror::Error)]
@@ -180,6 +171,7 @@ impl Driver {
     fn apply_run(&self, entries: &[Entry]) -> io::Result<Vec<Bytes>> {
         let Some(last) = entries.last() else { return Ok(Vec::new()) };
         let mut applied = self.applied.lock();
+        self.flushed.check()?;
         assert!(applied.last < Some(last.log_id), "entries are applied in order");
         let mut members = applied.members.clone();
         let mut commands = Vec::with_capacity(entries.len());
@@ -213,6 +205,12 @@ impl Driver {
     /// The applied position of every member alone: whether no other node belongs to the group, as far as is applied.
     pub(crate) fn is_alone(&self, node: u64) -> bool {
         self.applied.lock().members.membership().nodes().all(|(member, _)| *member == node)
+    }
+
+    /// Sees to it that the machine changes no more: whoever waits to apply something gives up.
+    pub(crate) fn stop(&self) {
+        self.flushed.stop();
+        drop(self.applied.lock());
     }
 
     /// Captures the state and where it is. It may be later than what was announced: the machine has gone on since.
@@ -312,7 +310,8 @@ impl RaftStateMachine<Types> for Driver {
                 }
             }
         }
-        Ok(())
+        // The entries of a group that was removed are gone.
+        self.flushed.check()
     }
 
     async fn get_snapshot_builder(&mut self) -> Self::SnapshotBuilder {

@@ -148,6 +148,15 @@ pub(crate) fn invalid(reason: impl Into<Box<dyn std::error::Error + Send + Sync>
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }
 
+/// A committed command and its place in the log.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// Index in the group's log.
+    pub index: u64,
+    /// The proposal.
+    pub command: Bytes,
+}
+
 /// Cuts entries after and before each change of the members, so that the position a command is applied with names the members
 /// at that command, on every replica the same.
 pub(crate) fn runs_of_one_membership(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
