@@ -109,7 +109,12 @@ impl Layers {
         mover.set_client(client.clone());
         node.set_resolver(Arc::new(ClientResolver(client.clone())));
         let bereaved = Bereaved { node: node.clone(), client: client.clone(), own: NodeId(id), peers: peers.clone() };
-        let missing = peers.as_ref().map(|_| Missing { node: node.clone(), client: client.clone(), own: NodeId(id) });
+        let missing = peers.as_ref().map(|_| Missing {
+            node: node.clone(),
+            client: client.clone(),
+            raft: Arc::clone(&raft),
+            own: NodeId(id),
+        });
         let strays = peers.as_ref().map(|_| Strays { node: node.clone(), client: client.clone(), own: NodeId(id) });
         let vitals = NodeVitals {
             record,

@@ -2,19 +2,21 @@
 //! was brought up to date by a snapshot, which knows nothing of the parts that were cut off.
 //!
 //! # Invariants
-//! * An empty replica of a voter is made only where the node never had one: it has promised and acknowledged nothing. Whatever
-//!   it had, its volume would know; one that was taken off its group is no voter any more.
+//! * An empty replica of a voter is made only where the node never had one, so that it has promised and acknowledged nothing:
+//!   the log knows of every group that it ever had, but of those that it was taken off.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use kv::Client;
 use proto::{
     NodeId, ShardId,
     kv::{self as wire, request, response},
 };
+use raft::{RaftHost, log::GroupId};
 use shard::Node;
 use sharddb_kv as kv;
 use sharddb_proto as proto;
+use sharddb_raft as raft;
 use sharddb_shard as shard;
 
 /// Time between looks. Each is a walk over the range map in memory.
@@ -29,6 +31,7 @@ const ASKED_MAX: usize = 64;
 pub(crate) struct Missing {
     pub(crate) node: Node,
     pub(crate) client: Client,
+    pub(crate) raft: Arc<RaftHost>,
     pub(crate) own: NodeId,
 }
 
@@ -65,6 +68,9 @@ impl Missing {
         let range = leader.range.unwrap_or_default();
         if !range.replicas.contains(&self.own.0) || leader.joint || !leader.members_committed {
             return Ok(false);
+        }
+        if self.raft.known_groups().contains(&GroupId(shard.0)) {
+            return Err("its log is here, and its state is not".to_owned());
         }
         let header = Some(wire::Header { shard: shard.0, ..wire::Header::default() });
         let body = Some(request::Body::CreateReplica(wire::CreateReplica { range: Some(range) }));
