@@ -102,6 +102,11 @@ impl Marks {
         self.entered.lock().keys.get(key).is_some_and(|(owner, _)| *owner == txn)
     }
 
+    /// Whether anything of this transaction is under way.
+    pub(crate) fn has(&self, txn: TxnId) -> bool {
+        self.entered.lock().keys.values().any(|(owner, _)| *owner == txn)
+    }
+
     /// Whether a reader of `span` at `ts` has to wait.
     pub(crate) fn blocks_span(&self, span: &kv::Span, ts: Timestamp) -> bool {
         self.entered.lock().keys.range::<[u8], _>(bounds(span)).any(|(_, (_, mark))| *mark <= ts)

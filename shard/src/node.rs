@@ -296,7 +296,8 @@ impl Node {
     /// Frees what transactions have locked whose coordinators are gone. What they prepared is decided by their records.
     /// Answers how many there were.
     pub fn release_locks_of(&self, is_gone: impl Fn(Coordinator) -> bool) -> usize {
-        self.inner.locks.release_of(is_gone)
+        let replicas = self.inner.replicas();
+        self.inner.locks.release_where(|txn| is_gone(txn.coordinator()) && !is_busy(&replicas, txn))
     }
 
     /// Transactions that hold locks here.
@@ -306,7 +307,10 @@ impl Node {
 
     /// Frees what transactions have locked that do not run any more.
     pub fn release_locks(&self, txns: &[TxnId]) {
-        txns.iter().for_each(|txn| self.inner.locks.release_all(*txn));
+        if !txns.is_empty() {
+            let replicas = self.inner.replicas();
+            self.inner.locks.release_where(|txn| txns.contains(&txn) && !is_busy(&replicas, txn));
+        }
     }
 
     /// Counts over all shards.
@@ -328,6 +332,12 @@ impl Node {
     pub(crate) fn replica(&self, shard: u64) -> Option<Arc<Replica>> {
         self.inner.replicas.read().get(&ShardId(shard)).cloned()
     }
+}
+
+/// Whether a commit of a transaction is under way. Its locks go when it is applied: whoever got them before would not see
+/// what it writes.
+fn is_busy(replicas: &[Arc<Replica>], txn: TxnId) -> bool {
+    replicas.iter().any(|replica| replica.is_committing(txn))
 }
 
 /// Starts shards as they are cut off others.

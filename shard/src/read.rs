@@ -98,9 +98,10 @@ impl Replica {
     }
 
     async fn wait_for_key(&self, key: &[u8], ts: Timestamp) {
-        while self.shared.marks.blocks_key(key, ts) {
+        let blocked = || self.has_begun() && self.shared.marks.blocks_key(key, ts);
+        while blocked() {
             let changed = self.shared.marks.changed();
-            if self.shared.marks.blocks_key(key, ts) {
+            if blocked() {
                 changed.await;
             }
         }
@@ -108,9 +109,10 @@ impl Replica {
 
     /// Waits until nothing in the span can still be committed at or below `ts`.
     pub(crate) async fn wait_for_span(&self, span: &kv::Span, ts: Timestamp) {
-        while self.shared.marks.blocks_span(span, ts) {
+        let blocked = || self.has_begun() && self.shared.marks.blocks_span(span, ts);
+        while blocked() {
             let changed = self.shared.marks.changed();
-            if self.shared.marks.blocks_span(span, ts) {
+            if blocked() {
                 changed.await;
             }
         }

@@ -37,6 +37,8 @@ pub(crate) struct Replica {
     pub(crate) promises: Promises,
     /// The term it has taken over in; 0 while it has not.
     pub(crate) serving: AtomicU64,
+    /// The last term it has taken over in.
+    pub(crate) begun: AtomicU64,
     /// Told whenever it begins to serve.
     pub(crate) began: Notify,
     /// How often somebody has asked for a replica here since.
@@ -82,6 +84,7 @@ impl Replica {
             environment,
             promises: Promises::default(),
             serving: AtomicU64::new(0),
+            begun: AtomicU64::new(0),
             began: Notify::new(),
             wanted: AtomicU64::new(0),
             inherits: AtomicBool::new(start == Start::Birth),

@@ -9,14 +9,15 @@
 //!
 //! # Invariants
 //! * A request is served in one term from its first check to its last, and proposes in that term only.
-//! * Marks, locks and promises of a term are gone before another one begins to serve here.
+//! * Marks, locks and promises of a term are gone before another one begins to serve here, and stand as long as the term may
+//!   go on.
 
 use std::{
     sync::{Arc, Weak, atomic::Ordering},
     time::Duration,
 };
 
-use proto::{Epoch, ShardId, Timestamp, kv};
+use proto::{Epoch, ShardId, Timestamp, TxnId, kv};
 use sharddb_proto as proto;
 use sharddb_raft as raft;
 use tokio::time::Instant;
@@ -65,6 +66,12 @@ impl Replica {
     fn begin(&self, term: u64, floor: Timestamp) {
         // Somebody else may have led before a later term: what is locked here was locked for the shard it was cut off, long ago.
         let inherits = self.inherits.swap(false, Ordering::AcqRel) && term == FIRST_TERM;
+        // What was proposed in this term is still on its way, and its locks and marks stand.
+        if self.begun.swap(term, Ordering::AcqRel) == term {
+            self.serving.store(term, Ordering::Release);
+            self.began.notify_waiters();
+            return;
+        }
         if !inherits {
             self.shared.locks.forget_rows(&self.shared.span());
             if let Some(bequest) = self.group.take_bequest(term) {
@@ -82,8 +89,19 @@ impl Replica {
         if self.serving.swap(0, Ordering::AcqRel) == 0 {
             return;
         }
-        self.shared.locks.forget_rows(&self.shared.span());
-        self.shared.marks.reset(Timestamp::ZERO);
+        self.shared.locks.dismiss(&self.shared.span());
+        self.shared.marks.wake();
+    }
+
+    /// Whether it has taken over and has not been told of another leader since. What waits here for marks waits no longer
+    /// otherwise.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.serving.load(Ordering::Acquire) != 0
+    }
+
+    /// Whether a commit of a transaction is under way in a term that may go on.
+    pub(crate) fn is_committing(&self, txn: TxnId) -> bool {
+        self.begun.load(Ordering::Acquire) == self.group.term() && self.shared.marks.has(txn)
     }
 
     /// Returns once this replica serves.

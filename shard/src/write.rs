@@ -173,7 +173,7 @@ impl Replica {
         let Some(first) = writes.first() else { return Ok(None) };
         loop {
             let changed = self.shared.marks.changed();
-            if !self.shared.marks.holds(txn, &first.key) {
+            if !self.has_begun() || !self.shared.marks.holds(txn, &first.key) {
                 break;
             }
             changed.await;

@@ -39,7 +39,7 @@ const FREE_PART_MIN: u64 = 20;
 /// A node that has started again is not given leaders for the sake of evenness for so long: its replicas catch up.
 const YOUNG_MS: u64 = 10_000;
 /// Nor is one that has missed a sign of life: it may be on its way down or up.
-const SILENCE_MS: u64 = 2 * HEARTBEAT_MS;
+const SILENCE_MS: u64 = HEARTBEAT_MS + HEARTBEAT_MS / 2;
 /// Pause after a step failed; doubles with each failure of the same group.
 const RETRY_MIN_MS: u64 = 2000;
 /// Longest pause.

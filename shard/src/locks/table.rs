@@ -8,7 +8,7 @@ use std::{
 use ahash::AHashMap;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use proto::{Coordinator, TABLE_PREFIX, TxnId};
+use proto::{TABLE_PREFIX, TxnId};
 use sharddb_proto as proto;
 use sharddb_storage::Span;
 use smallvec::SmallVec;
@@ -221,14 +221,32 @@ impl LockTable {
         }
     }
 
-    /// Releases the locks of transactions whose coordinators are gone. Answers how many there were.
-    pub(crate) fn release_of(&self, is_gone: impl Fn(Coordinator) -> bool) -> usize {
-        let doomed: Vec<TxnId> = {
-            let state = self.state.lock();
-            sorted(state.held.keys().copied().filter(|txn| is_gone(txn.coordinator())).collect())
-        };
-        doomed.iter().for_each(|txn| self.release_all(*txn));
-        doomed.len()
+    /// Sends away who waits for row locks of a span: this node does not lead there any more, or not now.
+    pub(crate) fn dismiss(&self, span: &Span) {
+        let mut state = self.state.lock();
+        let State { keys, waiting, .. } = &mut *state;
+        for (key, entry) in keys.iter_mut().filter(|(key, _)| key.len() > TABLE_PREFIX && span.contains(key)) {
+            for waiter in entry.queue.drain(..) {
+                if waiting.get(&waiter.txn) == Some(key) {
+                    waiting.remove(&waiter.txn);
+                }
+            }
+        }
+    }
+
+    /// Releases the locks of transactions for which `is_over` holds. Answers how many there were.
+    ///
+    /// Nothing is locked or looked up meanwhile. So when it answers no for a transaction whose commit is under way, a commit
+    /// that sets out afterwards misses its locks.
+    pub(crate) fn release_where(&self, is_over: impl Fn(TxnId) -> bool) -> usize {
+        let mut state = self.state.lock();
+        let over = sorted(state.held.keys().copied().filter(|txn| is_over(*txn)).collect());
+        for txn in &over {
+            for key in state.held.remove(txn).unwrap_or_default() {
+                state.drop_holder(*txn, &key);
+            }
+        }
+        over.len()
     }
 
     /// Whether another transaction keeps everybody from the rows of a key's table.

@@ -135,6 +135,7 @@ mod tests {
     use std::sync::Arc;
 
     use rand::{Rng, SeedableRng, rngs::StdRng};
+    use sharddb_storage::Span;
 
     use super::*;
 
@@ -229,6 +230,27 @@ mod tests {
         table.release_all(TxnId(1));
         table.lock(TxnId(2), &key("tab1"), Mode::TableExclusive, NOWAIT).await.expect("free now");
         assert_eq!(table.lock_row(TxnId(1), &key("tab1row2"), Mode::KeyShare, NOWAIT).await, Err(Refusal::Busy));
+    }
+
+    #[tokio::test]
+    async fn those_who_wait_are_sent_away_and_those_who_hold_stay() {
+        let table = Arc::new(LockTable::default());
+        table.lock_row(TxnId(1), &key("tab1row1"), Mode::Update, BLOCK).await.expect("free");
+        let waiting = |txn: u64, name: &'static str| {
+            let table = table.clone();
+            tokio::spawn(async move { table.lock_row(TxnId(txn), &key(name), Mode::Update, BLOCK).await })
+        };
+        let second = waiting(2, "tab1row1");
+        settle().await;
+        table.dismiss(&Span::new("tab1", "tab2"));
+        assert_eq!(second.await.expect("no panic"), Err(Refusal::Lost));
+        assert!(table.holds(TxnId(1), b"tab1row1", Mode::Update));
+        let third = waiting(3, "tab1row1");
+        settle().await;
+        assert_eq!(table.release_where(|txn| txn == TxnId(1)), 1);
+        third.await.expect("no panic").expect("the holder's locks were freed");
+        table.release_where(|_| true);
+        assert_eq!(table.counts(), (0, 0));
     }
 
     #[tokio::test]
