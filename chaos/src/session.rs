@@ -119,6 +119,11 @@ impl Session {
         self.client.as_mut().expect("just connected")
     }
 
+    /// The connection that was used last, even if it has ended: a transaction goes on nowhere else.
+    pub fn same(&self) -> Option<&Client> {
+        self.client.as_ref()
+    }
+
     async fn connect(&mut self) -> Client {
         loop {
             for _ in 0..self.nodes.len() {

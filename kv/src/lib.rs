@@ -35,6 +35,7 @@ mod scan;
 mod snapshot_reader;
 mod snapshots;
 mod transport;
+mod two_phase;
 mod txn;
 
 pub use buffer::Savepoint;

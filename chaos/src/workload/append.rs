@@ -74,7 +74,7 @@ async fn transact(session: &mut Session, begin: &str, wanted: &[Op]) -> (Outcome
         session.roll_back().await;
         return (outcome, done);
     }
-    let client = session.client().await;
+    let Some(client) = session.same() else { return (Outcome::Failed, done) };
     match within(client.batch_execute("COMMIT")).await {
         Ok(()) => (Outcome::Ok, done),
         Err(failure) => (session.failed(&failure, Stage::Commit), done),
