@@ -162,10 +162,10 @@ fn locked_only(locks: &AHashMap<Bytes, Grant>, writes: &BTreeMap<Bytes, Value>) 
 
 /// Aborts what was flushed and frees the locks.
 async fn undo(client: Client, id: TxnId, flushed: Option<Flushed>, holdings: Holdings) {
-    if let Some(flushed) = flushed {
-        if let Some(decided) = record_abort(&client, id, &flushed.primary, flushed.spans.clone()).await {
-            resolve_spans(&client, id, decided, flushed.spans.clone(), &flushed.primary).await;
-        }
+    if let Some(flushed) = flushed
+        && let Some(decided) = record_abort(&client, id, &flushed.primary, flushed.spans.clone()).await
+    {
+        resolve_spans(&client, id, decided, flushed.spans.clone(), &flushed.primary).await;
     }
     holdings.release().await;
 }
