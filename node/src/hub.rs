@@ -132,10 +132,14 @@ impl Hub {
     pub fn join(&self, request: JoinRequest) -> BoxFuture<'static, JoinAnswer> {
         let layers = Arc::clone(&self.layers);
         Box::pin(async move {
-            let outcome = match layers.meta.get() {
-                None => join_answer::Outcome::Refused("the node that was asked is starting".to_owned()),
+            // Whoever founds a cluster has set it up by the time that it has a client.
+            let outcome = match layers.meta.get().filter(|_| layers.client.get().is_some()) {
+                None => join_answer::Outcome::Later("the node that was asked is starting".to_owned()),
                 Some(meta) => match admit(meta, request.node.unwrap_or_default()).await {
                     Ok(joined) => join_answer::Outcome::Joined(joined),
+                    Err(error @ sharddb_kv::Error::Unavailable { .. }) => {
+                        join_answer::Outcome::Later(error.to_string())
+                    }
                     Err(error) => join_answer::Outcome::Refused(error.to_string()),
                 },
             };

@@ -264,11 +264,15 @@ impl Replica {
             if version == LOCKED_ELSEWHERE {
                 continue;
             }
+            // Of another attempt that is under way, or of this tenure: not this commit's to release.
+            let was_held = self.shared.locks.holds(txn, key, Mode::KeyShare);
             let at_once = Wait::new(WaitPolicy::Nowait, 0);
             if self.shared.locks.lock(txn, key, mode, at_once).await.is_err() {
                 return Err(conflict(key, "write"));
             }
-            relocked.push(key.clone());
+            if !was_held {
+                relocked.push(key.clone());
+            }
             if self.intent(key)?.is_some() {
                 return Err(conflict(key, "intent"));
             }

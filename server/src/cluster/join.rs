@@ -73,6 +73,7 @@ async fn ask(
             Some(Outcome::Joined(joined)) => return Ok(Ok(joined)),
             Some(Outcome::Elsewhere(other)) => address = other,
             Some(Outcome::Refused(reason)) => return Err(JoinError::Refused { address, reason }),
+            Some(Outcome::Later(reason)) => return Ok(Err(format!("{address}: {reason}"))),
             None => return Ok(Err(format!("{address}: an empty answer"))),
         }
     }

@@ -1,6 +1,9 @@
 //! Nodes that join.
 
+use std::{net::TcpListener, thread};
+
 use super::{Cluster, client};
+use crate::process::{Process, command, data, directory, start_arguments};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_there_before_a_node_came_is_there_with_it() {
@@ -27,6 +30,23 @@ async fn what_was_there_before_a_node_came_is_there_with_it() {
     assert_eq!(tables.len(), 3);
     let replicas = founder.query("SELECT cardinality(replicas) FROM sharddb.shards", &[]).await.expect("shards");
     assert!(replicas.iter().all(|row| row.get::<_, i32>(0) == 3));
+}
+
+#[test]
+fn nodes_started_at_once_wait_for_their_founder() {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").to_string();
+    let joining = [(); 2].map(|()| {
+        let founder = free.clone();
+        thread::spawn(move || Process::start_with(directory(), &["--join", &founder]))
+    });
+    let place = directory();
+    let mut founder = command();
+    let arguments = start_arguments(&data(&place));
+    let at = arguments.iter().position(|argument| argument == "--rpc-addr").expect("the option") + 1;
+    founder.args(arguments.iter().enumerate().map(|(nth, argument)| if nth == at { &free } else { argument }));
+    let mut cluster = Cluster { nodes: vec![Process::spawn(founder, place)] };
+    cluster.nodes.extend(joining.map(|joining| joining.join().expect("it has joined")));
+    cluster.settle();
 }
 
 #[tokio::test(flavor = "multi_thread")]
