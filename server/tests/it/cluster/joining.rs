@@ -37,7 +37,8 @@ fn nodes_started_at_once_wait_for_their_founder() {
     let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").to_string();
     let joining = [(); 2].map(|()| {
         let founder = free.clone();
-        thread::spawn(move || Process::start_with(directory(), &["--join", &founder]))
+        let join = move || Process::start_with(directory(), &["--join", &founder]);
+        thread::Builder::new().spawn(join).expect("a thread")
     });
     let place = directory();
     let mut founder = command();
