@@ -17,7 +17,6 @@ mod check;
 mod clock;
 mod cluster;
 mod describe;
-mod disk;
 mod endpoint;
 mod engine;
 mod faults;

@@ -9,6 +9,7 @@ use raft::{
     Blocking, RaftHost, Surroundings,
     log::{Execution, LogError, LogOptions, SharedLog},
 };
+use sharddb_disk::Disk;
 use sharddb_kv as kv;
 use sharddb_node::{FIRST_NODE, Hub, Layers, Place, StartError};
 use sharddb_proto as proto;
@@ -18,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clocks,
-    disk::Disk,
     endpoint::{Endpoint, Identity, Ways},
     engine::DiskEngine,
     network::{Network, Port},

@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use sharddb_disk::Disk;
 use sharddb_raft::log::{GroupId, LogError, LogOptions, SharedLog};
 
-use crate::{
-    disk::Disk,
-    recovery::{GROUP, OTHER, append, entries, filled, numbered, open, reopen, wait},
-};
+use crate::recovery::{GROUP, OTHER, append, entries, filled, numbered, open, reopen, wait};
 
 const FIRST: &str = "0000000000000001.log";
 

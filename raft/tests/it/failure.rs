@@ -3,13 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use sharddb_disk::Disk;
 use sharddb_raft::{Error, Group, RaftHost, log::GroupId};
 use tokio::time::timeout;
 
-use crate::{
-    disk::Disk,
-    groups::{List, Trouble, host},
-};
+use crate::groups::{List, Trouble, host};
 
 /// Bound of a hang; nothing here takes as long.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -4,14 +4,13 @@ use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use sharddb_disk::Disk;
 use sharddb_raft::{
     Capture, Committed, Error, Fatal, Group, RaftHost, StateMachine,
     log::{GroupId, LogOptions, SharedLog},
 };
 
 use sharddb_storage as storage;
-
-use crate::disk::Disk;
 
 /// What a list does when it is asked to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +54,11 @@ impl List {
     /// The next restore ends in the middle.
     pub(crate) fn fail_next_restore(&self) {
         *self.trouble.lock() = Trouble::FailRestore;
+    }
+
+    /// There is no room for anything that is to be made durable.
+    pub(crate) fn fail_flushes(&self) {
+        *self.trouble.lock() = Trouble::FailFlush;
     }
 
     /// What is left after a crash.

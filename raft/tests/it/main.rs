@@ -2,7 +2,6 @@
 
 mod cluster;
 mod damage;
-mod disk;
 mod failure;
 mod groups;
 mod model;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use sharddb_disk::Disk;
 use sharddb_raft::log::{GroupId, LogOptions, SharedLog};
 
-use crate::{disk::Disk, recovery::wait};
+use crate::recovery::wait;
 
 #[derive(Clone, Debug)]
 enum Step {

@@ -3,9 +3,8 @@
 use std::sync::mpsc;
 
 use bytes::Bytes;
+use sharddb_disk::Disk;
 use sharddb_raft::log::{GroupId, LogError, LogOptions, SharedLog};
-
-use crate::disk::Disk;
 
 pub(crate) const GROUP: GroupId = GroupId(1);
 pub(crate) const OTHER: GroupId = GroupId(2);

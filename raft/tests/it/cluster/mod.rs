@@ -13,6 +13,7 @@ mod snapshots;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use sharddb_disk::Disk;
 use sharddb_raft::{
     Blocking, Group, MonotonicClock, RaftHost, Surroundings,
     log::{Execution, GroupId, LogOptions, SharedLog},
@@ -20,7 +21,7 @@ use sharddb_raft::{
 use tokio::time::{Instant, sleep, timeout};
 
 use self::network::Network;
-use crate::{disk::Disk, groups::List};
+use crate::groups::List;
 
 /// The group of tests that need one.
 pub(crate) const GROUP: GroupId = GroupId(7);
