@@ -8,7 +8,6 @@ use std::{
 use futures::future::join_all;
 use openraft::{Config, Raft, SnapshotPolicy, StepDownPolicy};
 use parking_lot::{Mutex, RwLock};
-use prost::Message as _;
 use proto::raft::{FetchSnapshot, Message, Refused, Resigned, SnapshotChunk, message::Body, refused::Reason};
 use rand::{RngCore, SeedableRng, rngs::StdRng};
 use sharddb_proto as proto;
@@ -29,9 +28,8 @@ use crate::{
     state_machine::{Driver, StateMachine},
     store::GroupLog,
     support::Support,
-    surroundings::Surroundings,
+    surroundings::{Blocking, Surroundings},
     transport::TransportError,
-    types::{birth, decode_applied, encode_id},
 };
 
 /// Proposals openraft appends together.
@@ -72,12 +70,12 @@ pub(crate) type Groups = RwLock<BTreeMap<GroupId, Group>>;
 
 /// The Raft groups of one volume.
 pub struct RaftHost {
-    host: Arc<Host>,
+    pub(crate) host: Arc<Host>,
     groups: Arc<Groups>,
     /// Groups that were started here, running or not.
     started: Mutex<HashSet<GroupId>>,
     /// Set when all machines keep their state in one engine.
-    flushes: Option<Arc<FlushGate>>,
+    pub(crate) flushes: Option<Arc<FlushGate>>,
     /// The task that looks after all groups.
     pulse: Mutex<Option<AbortHandle>>,
 }
@@ -112,6 +110,11 @@ impl RaftHost {
     /// The node's id.
     pub fn node(&self) -> u64 {
         self.host.node
+    }
+
+    /// Where work is done that waits for a disk.
+    pub fn blocking(&self) -> Blocking {
+        self.host.surroundings.blocking
     }
 
     /// Groups that left something in the log, running or not.
@@ -170,18 +173,6 @@ impl RaftHost {
     pub async fn join_group(&self, id: GroupId, machine: Arc<dyn StateMachine>) -> Result<Group, Error> {
         let group = self.run(id, machine).await?;
         self.enter(id, group).await
-    }
-
-    /// Starts a replica of a group that was born here by the state of another one, as every replica of that one does.
-    /// The machine's position is that of [`birth_position`](crate::birth_position).
-    pub async fn spawn_group(&self, id: GroupId, machine: Arc<dyn StateMachine>) -> Result<Group, Error> {
-        let born = decode_applied(machine.position().map_err(stopped)?).map_err(stopped)?.0;
-        let begun = self.host.log.purged(id).is_some() || self.host.log.vote(id).is_some();
-        if let Some(born) = born.filter(|born| *born == birth() && !begun) {
-            let id_bytes = encode_id(&born).encode_to_vec().into();
-            self.durable(|log, done| log.purge(id, born.index, id_bytes, done)).await?;
-        }
-        self.start_group(id, machine).await
     }
 
     /// Starts a group that left something in the log, replaying what is beyond the machine's position. A group with one

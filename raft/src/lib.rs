@@ -6,6 +6,7 @@
 //!
 //! Does not: know what commands mean; read the state machines' data.
 
+mod birth;
 mod compaction;
 mod election;
 mod error;
@@ -32,6 +33,7 @@ mod transport;
 mod types;
 mod wire;
 
+pub use birth::Written;
 pub use error::Error;
 pub use group::{Group, PROPOSAL_BYTES_MAX};
 pub use host::RaftHost;

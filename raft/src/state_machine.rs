@@ -260,24 +260,37 @@ impl Driver {
     /// Makes everything up to the answered position durable.
     async fn flush(&self) -> io::Result<SnapshotMeta> {
         let Applied { last, members, flushes } = self.applied.lock().clone();
-        let machine = &self.machine;
-        let flush = || {
-            let machine = Arc::clone(machine);
-            let flushed = self.host.surroundings.blocking.run(move || machine.flush());
-            let flushed = async { flushed.await.unwrap_or_else(|| Err(Fatal::panic("flush"))) };
-            async { flushed.await.map_err(|fatal| self.stop_host(&fatal)) }
-        };
-        self.flushes.cover(flushes, flush).await?;
+        flush(&self.host, &self.flushes, &self.machine, flushes).await?;
         let meta = SnapshotMeta { last_log_id: last, last_membership: members };
         *self.durable.lock() = Some(meta.clone());
         Ok(meta)
     }
 
-    /// A machine that cannot follow the log stops every group at once, before anything else is acknowledged.
     fn stop_host(&self, fatal: &Fatal) -> io::Error {
-        self.host.log.fail(LogError::Host { reason: fatal.to_string(), sqlstate: fatal.sqlstate });
-        io::Error::other(fatal.to_string())
+        stop_host(&self.host, fatal)
     }
+}
+
+/// Makes durable what a machine had written by the time `written` flushes had started.
+pub(crate) async fn flush(
+    host: &Host,
+    flushes: &FlushGate,
+    machine: &Arc<dyn StateMachine>,
+    written: u64,
+) -> io::Result<()> {
+    let flush = || {
+        let machine = Arc::clone(machine);
+        let flushed = host.surroundings.blocking.run(move || machine.flush());
+        let flushed = async { flushed.await.unwrap_or_else(|| Err(Fatal::panic("flush"))) };
+        async { flushed.await.map_err(|fatal| stop_host(host, &fatal)) }
+    };
+    flushes.cover(written, flush).await
+}
+
+/// A machine that cannot follow the log stops every group at once, before anything else is acknowledged.
+fn stop_host(host: &Host, fatal: &Fatal) -> io::Error {
+    host.log.fail(LogError::Host { reason: fatal.to_string(), sqlstate: fatal.sqlstate });
+    io::Error::other(fatal.to_string())
 }
 
 impl RaftStateMachine<Types> for Driver {

@@ -44,7 +44,7 @@ pub enum Blocking {
 
 impl Blocking {
     /// Does a piece of work. Answers nothing if it panicked on its thread.
-    pub(crate) async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    pub async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         match self {
             Self::Threads => match tokio::task::spawn_blocking(work).await {
                 Ok(done) => Some(done),

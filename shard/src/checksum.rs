@@ -40,8 +40,10 @@ pub(crate) async fn part(
     let applied_index = replica.group.applied();
     let view = replica.view(header, std::slice::from_ref(&span), checksum.min_index)?;
     let (ts, before) = (Timestamp(checksum.read_ts), checksum.before);
-    let summed = tokio::task::spawn_blocking(move || sum(view.as_ref(), &span, ts, before)).await;
-    let part = summed.map_err(|error| Failure::Internal(error.to_string()))?.map_err(|error| read_failure(&error))?;
+    let blocking = replica.environment.raft.blocking();
+    let summed = blocking.run(move || sum(view.as_ref(), &span, ts, before)).await;
+    let summed = summed.ok_or_else(|| Failure::Internal("computing a checksum panicked".to_owned()))?;
+    let part = summed.map_err(|error| read_failure(&error))?;
     Ok(kv::ChecksumPart { applied_index, ..part })
 }
 

@@ -79,7 +79,8 @@ pub(crate) async fn collect_garbage(replica: &Arc<Replica>, safe: Timestamp) -> 
     let garbage = Arc::clone(replica);
     replica.shared.collected.fetch_max(safe.0, Ordering::SeqCst);
     let collect = move || mvcc::collect(garbage.engine(), &garbage.shared.span(), safe);
-    let collected = tokio::task::spawn_blocking(collect).await.map_err(|error| Failure::Internal(error.to_string()))?;
+    let collected = replica.environment.raft.blocking().run(collect).await;
+    let collected = collected.ok_or_else(|| Failure::Internal("collecting garbage panicked".to_owned()))?;
     collected.map_err(|error| read_failure(&error))?;
     if replica.serving_term().is_ok() {
         sweep_records(replica, safe.millis()).await?;

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use prost::Message;
 use proto::{Coordinator, ShardId, Timestamp, TxnId, kv, meta::RangeDescriptor};
-use raft::{RaftHost, log::GroupId};
+use raft::{RaftHost, Written, log::GroupId};
 use sharddb_proto as proto;
 use sharddb_raft as raft;
 use sharddb_storage as storage;
@@ -202,15 +202,16 @@ impl Node {
             if missing.is_empty() {
                 return Ok(());
             }
-            let logged: HashSet<GroupId> = self.inner.environment.raft.known_groups().into_iter().collect();
+            let (raft, written) = (&self.inner.environment.raft, self.inner.environment.raft.written());
+            let logged: HashSet<GroupId> = raft.known_groups().into_iter().collect();
             for range in missing {
-                let start = self.how_to_start(&range, &logged)?;
+                let start = self.how_to_start(&range, &logged, written)?;
                 self.start(range, start).await?;
             }
         }
     }
 
-    fn how_to_start(&self, range: &kv::Range, logged: &HashSet<GroupId>) -> Result<Start, OpenError> {
+    fn how_to_start(&self, range: &kv::Range, logged: &HashSet<GroupId>, written: Written) -> Result<Start, OpenError> {
         let (environment, shard) = (&self.inner.environment, ShardId(range.shard));
         // As the founder wrote it; a replica made for a leader elsewhere has that one's.
         if range.replicas == [environment.raft.node()] && range.epoch == 1 {
@@ -220,7 +221,7 @@ impl Node {
             return Ok(Start::Again);
         }
         let born = environment.engine.get(Cf::Local, &local::position(shard))?.is_some();
-        Ok(if born { Start::Birth } else { Start::Join })
+        Ok(if born { Start::Birth(written) } else { Start::Join })
     }
 
     /// Sets whom to ask about transactions, and starts looking after old intents.

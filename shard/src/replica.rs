@@ -11,7 +11,7 @@ use proto::{
     Epoch, Timestamp,
     kv::{self, command, failure, response},
 };
-use raft::{Group, log::GroupId};
+use raft::{Group, Written, log::GroupId};
 use sharddb_proto as proto;
 use sharddb_raft as raft;
 use sharddb_storage as storage;
@@ -54,8 +54,8 @@ pub(crate) enum Start {
     Create,
     /// With what the log and the state hold.
     Again,
-    /// Cut off another shard of this node.
-    Birth,
+    /// Cut off another shard of this node; what machines had written by then.
+    Birth(Written),
     /// Without anything, for the leader to bring up.
     Join,
 }
@@ -75,7 +75,7 @@ impl Replica {
         let group = match start {
             Start::Create => raft.create_group(group, machine).await?,
             Start::Again => raft.start_group(group, machine).await?,
-            Start::Birth => raft.spawn_group(group, machine).await?,
+            Start::Birth(written) => raft.spawn_group(group, machine, written).await?,
             Start::Join => raft.join_group(group, machine).await?,
         };
         let replica = Arc::new(Self {
@@ -87,7 +87,7 @@ impl Replica {
             begun: AtomicU64::new(0),
             began: Notify::new(),
             wanted: AtomicU64::new(0),
-            inherits: AtomicBool::new(start == Start::Birth),
+            inherits: AtomicBool::new(matches!(start, Start::Birth(_))),
         });
         tokio::spawn(serving::follow(Arc::downgrade(&replica)));
         Ok(replica)

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
-use sharddb_raft::{Error, birth_position, log::GroupId};
+use sharddb_raft::{Error, Group, birth_position, log::GroupId};
 use tokio::time::sleep;
 
 use super::{Cluster, GROUP, numbered, simulate};
@@ -141,31 +141,73 @@ fn a_wiped_node_is_replaced_by_another_one() {
     });
 }
 
+/// The group that is born.
+const CHILD: GroupId = GroupId(8);
+
+/// Lets a group be born on a replica of another one.
+async fn bear(cluster: &mut Cluster, node: u64) -> Result<Group, Error> {
+    let parent = cluster.machine(node, GROUP).stored_position();
+    let machine = cluster.machine(node, CHILD);
+    machine.bear(birth_position(parent).expect("the parent has a position"), &["command 1"]);
+    let host = cluster.host(node);
+    host.spawn_group(CHILD, machine, host.written()).await
+}
+
+/// A group of one command, and one that was born by its state.
+async fn with_child(seed: u64) -> Cluster {
+    let mut cluster = Cluster::with_group(3, seed).await;
+    cluster.propose(GROUP, "command 1").await;
+    cluster.agreed(GROUP, &[1, 2, 3]).await;
+    for node in 1..=3 {
+        bear(&mut cluster, node).await.expect("the replica starts");
+    }
+    cluster
+}
+
 #[test]
 fn a_group_is_born_on_every_replica_of_another_one() {
     simulate(|| async {
-        let mut cluster = Cluster::with_group(3, 7).await;
-        cluster.propose(GROUP, "command 1").await;
-        cluster.agreed(GROUP, &[1, 2, 3]).await;
-        let child = GroupId(8);
+        let mut cluster = with_child(7).await;
+        cluster.propose(CHILD, "command 2").await;
+        assert_eq!(cluster.agreed(CHILD, &[1, 2, 3]).await, numbered(2));
         for node in 1..=3 {
-            let parent = cluster.machine(node, GROUP).stored_position();
-            let machine = cluster.machine(node, child);
-            machine.bear(birth_position(parent).expect("the parent has a position"), &["command 1"]);
-            cluster.host(node).spawn_group(child, machine).await.expect("the replica starts");
-        }
-        cluster.propose(child, "command 2").await;
-        assert_eq!(cluster.agreed(child, &[1, 2, 3]).await, numbered(2));
-        for node in 1..=3 {
-            cluster.machine(node, child).flush_now();
+            cluster.machine(node, CHILD).flush_now();
             cluster.crash(node).await;
         }
         for node in 1..=3 {
             cluster.restart(node).await;
         }
-        assert_eq!(cluster.agreed(child, &[1, 2, 3]).await, numbered(2));
-        let leader = cluster.any_leader(child).await;
-        let proposed = cluster.group(leader, child).propose(Bytes::from_static(b"command 3")).await;
+        assert_eq!(cluster.agreed(CHILD, &[1, 2, 3]).await, numbered(2));
+        let leader = cluster.any_leader(CHILD).await;
+        let proposed = cluster.group(leader, CHILD).propose(Bytes::from_static(b"command 3")).await;
         proposed.expect("it is committed");
+    });
+}
+
+/// The other group's replica may be gone by the time that it would be born again.
+#[test]
+fn what_a_born_replica_promised_is_not_left_without_its_state_by_a_crash() {
+    simulate(|| async {
+        let mut cluster = with_child(8).await;
+        cluster.propose(CHILD, "command 2").await;
+        assert_eq!(cluster.agreed(CHILD, &[1, 2, 3]).await, numbered(2));
+        for node in 1..=3 {
+            cluster.crash(node).await;
+            cluster.restart(node).await;
+            assert_eq!(cluster.agreed(CHILD, &[1, 2, 3]).await, numbered(2), "node {node} has been born once");
+        }
+    });
+}
+
+#[test]
+fn a_replica_whose_birth_cannot_be_made_durable_promises_nothing() {
+    simulate(|| async {
+        let mut cluster = Cluster::with_group(3, 9).await;
+        cluster.propose(GROUP, "command 1").await;
+        cluster.agreed(GROUP, &[1, 2, 3]).await;
+        cluster.machine(3, CHILD).fail_flushes();
+        let failed = bear(&mut cluster, 3).await.err().expect("the volume is full");
+        assert_eq!(failed.sqlstate(), "53100");
+        assert!(!cluster.host(3).known_groups().contains(&CHILD));
     });
 }
