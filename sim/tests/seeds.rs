@@ -16,10 +16,12 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use sharddb_sim::{Report, simulate};
 use tokio::runtime::{Builder, Runtime};
 
-/// Seeds of the usual run.
-const SEEDS: Range<u64> = 1..31;
-/// A seed that is simulated twice.
-const TWICE: u64 = 1;
+/// Seeds of the usual run with three nodes.
+const SEEDS: Range<u64> = 1..51;
+/// Those with up to five.
+const LARGE: Range<u64> = 1000..1004;
+/// Seeds that are simulated twice, and how many nodes they have.
+const TWICE: [(u64, u64); 2] = [(1, 3), (1003, 5)];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().collect();
@@ -28,10 +30,10 @@ fn main() -> ExitCode {
         let shown = show(seed, arguments.iter().any(|argument| argument == "--trace"));
         return shown.unwrap_or(ExitCode::FAILURE);
     }
-    let tests = vec![
-        Trial::test("promises_hold_whatever_goes_wrong", promises_hold_whatever_goes_wrong),
-        Trial::test("the_same_seed_does_the_same", the_same_seed_does_the_same),
-    ];
+    let hold = |seed| Trial::test(format!("promises_hold_with_seed_{seed}"), move || promises_hold(seed));
+    let twice =
+        |(seed, nodes)| Trial::test(format!("seed_{seed}_does_the_same_again"), move || does_the_same(seed, nodes));
+    let tests = TWICE.into_iter().map(twice).chain(seeds().into_iter().map(hold)).collect();
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }
 
@@ -63,38 +65,36 @@ fn simulated(seed: u64, arguments: &[&str]) -> Output {
     command.output().expect("the simulation can be started")
 }
 
-fn seeds() -> Range<u64> {
-    let Ok(wanted) = env::var("SHARDDB_SIM_SEEDS") else { return SEEDS };
+fn seeds() -> Vec<u64> {
+    let Ok(wanted) = env::var("SHARDDB_SIM_SEEDS") else { return LARGE.chain(SEEDS).collect() };
     let number = |text: &str| text.parse::<u64>().expect("SHARDDB_SIM_SEEDS is a range of numbers such as 1..500");
     match wanted.split_once("..") {
-        Some((first, end)) => number(first)..number(end),
-        None => number(&wanted)..number(&wanted) + 1,
+        Some((first, end)) => (number(first)..number(end)).collect(),
+        None => vec![number(&wanted)],
     }
 }
 
-fn promises_hold_whatever_goes_wrong() -> Result<(), Failed> {
-    let seeds = seeds();
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let failure = |seed: u64| {
-        let output = simulated(seed, &[]);
-        let told = [output.stdout, output.stderr].concat();
-        (!output.status.success()).then(|| String::from_utf8_lossy(&told).into_owned())
-    };
-    let failed: Vec<String> = thread::scope(|scope| {
-        let part = |first: usize| seeds.clone().skip(first).step_by(threads).filter_map(failure).collect::<Vec<_>>();
-        let running: Vec<_> = (0..threads).map(|first| scope.spawn(move || part(first))).collect();
-        running.into_iter().flat_map(|thread| thread.join().expect("simulations end")).collect()
-    });
-    if failed.is_empty() { Ok(()) } else { Err(failed.join("\n").into()) }
+fn promises_hold(seed: u64) -> Result<(), Failed> {
+    let output = simulated(seed, &[]);
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned().into())
 }
 
-fn the_same_seed_does_the_same() -> Result<(), Failed> {
-    let trace = || String::from_utf8_lossy(&simulated(TWICE, &["--trace"]).stdout).into_owned();
-    let (first, second) = (trace(), trace());
+fn does_the_same(seed: u64, nodes: u64) -> Result<(), Failed> {
+    let trace = || String::from_utf8_lossy(&simulated(seed, &["--trace"]).stdout).into_owned();
+    let (first, second) = thread::scope(|scope| {
+        let other = scope.spawn(trace);
+        (trace(), other.join().expect("the simulation ends"))
+    });
     let pairs = first.lines().zip(second.lines());
     let differing = pairs.enumerate().find(|(_, (one, other))| one != other);
     match differing {
-        Some((at, (one, other))) => Err(format!("line {at}:\n{one}\n{other}").into()),
+        Some((at, (one, other))) => Err(format!("seed {seed}, line {at}:\n{one}\n{other}").into()),
+        None if !first.contains(&format!("node {nodes} has started")) => {
+            Err(format!("seed {seed} has not {nodes} nodes").into())
+        }
         None if first.lines().count() < 1000 => Err(format!("too little happens:\n{first}").into()),
         None if first != second => Err("one of them ends before the other".into()),
         None => Ok(()),
