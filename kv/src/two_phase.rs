@@ -71,10 +71,11 @@ impl TwoPhase {
     async fn decide(&self) -> Result<Timestamp> {
         let prepared = self.prepare().await?;
         self.fence_shut_tables().await?;
+        let mut sent = false;
         for _ in 0..DECIDE_ATTEMPTS_MAX {
             let commit_ts = prepared.max(self.client.timestamp().await?);
             self.validate(commit_ts).await?;
-            let status = self.record_commit(commit_ts).await?;
+            let status = self.record_commit(commit_ts, &mut sent).await?;
             match status.state() {
                 txn_status::State::Committed => return Ok(Timestamp(status.commit_ts)),
                 txn_status::State::Aborted => return Err(Error::Expired),
@@ -85,22 +86,30 @@ impl TwoPhase {
         Err(Error::Unavailable { reason: "readers moved the commit timestamp again and again".to_owned() })
     }
 
-    async fn record_commit(&self, commit_ts: Timestamp) -> Result<kv::TxnStatus> {
+    /// `sent` tells whether an earlier attempt may have been carried out. If it has, others may have resolved everything by
+    /// now and forgotten the record; then that there is none says nothing.
+    async fn record_commit(&self, commit_ts: Timestamp, sent: &mut bool) -> Result<kv::TxnStatus> {
         let record = kv::Decide {
             primary: self.primary.clone(),
             commit: true,
             commit_ts: commit_ts.0,
             intent_spans: self.intent_spans(),
         };
-        let answer = self.client.send_to_key(&self.primary, self.id, request::Body::Decide(record)).await;
-        // Nobody answered in the end: one of the attempts may have been carried out.
-        let open = |error| match error {
-            Error::Unavailable { reason } => Error::CommitUnknown { reason },
-            error => unknown_outcome(error),
-        };
-        match answer.map_err(open)? {
-            response::Body::TxnStatus(status) => Ok(status),
-            _ => Err(Error::CommitUnknown { reason: "an answer of the wrong kind to Decide".to_owned() }),
+        let unknown = |reason: &str| Err(Error::CommitUnknown { reason: reason.to_owned() });
+        let mut attempts = Attempts::default();
+        loop {
+            let route = self.client.ranges().route(&self.primary).clone();
+            let sending = self.client.send(&route, self.id, request::Body::Decide(record.clone()));
+            let stale = match sending.await.map_err(|error| open_outcome(error, *sent))? {
+                Routed::Done(response::Body::TxnStatus(status)) if status.unrecorded && *sent => {
+                    return unknown("the transaction's record is gone");
+                }
+                Routed::Done(response::Body::TxnStatus(status)) => return Ok(status),
+                Routed::Done(_) => return unknown("an answer of the wrong kind to Decide"),
+                Routed::Stale(stale) => stale,
+            };
+            *sent = true;
+            self.client.reroute(&mut attempts, stale).await.map_err(|error| open_outcome(error, true))?;
         }
     }
 
@@ -242,6 +251,15 @@ impl TwoPhase {
             self.intent_spans()
         };
         resolve_spans(&self.client, self.id, outcome, spans, &self.primary).await;
+    }
+}
+
+/// What a failed attempt to commit tells, when an earlier one was `sent` that may have been carried out.
+fn open_outcome(error: Error, sent: bool) -> Error {
+    match unknown_outcome(error) {
+        error @ Error::CommitUnknown { .. } => error,
+        error if sent => Error::CommitUnknown { reason: error.to_string() },
+        error => error,
     }
 }
 

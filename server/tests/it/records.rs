@@ -1,14 +1,22 @@
 //! Transaction records that their coordinators left behind.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use bytes::Bytes;
-use sharddb_kv::TxnOptions;
+use sharddb_kv::{BoxFuture, Client, Error, Transport, TxnOptions};
 use sharddb_proto::{
-    Timestamp, after_prefix,
+    Coordinator, NodeId, Timestamp, after_prefix,
     kv::{self, failure, request, response, txn_status},
 };
 use sharddb_storage::{Cf, Engine, Span};
 
-use crate::transactions::{Fixture, all, key, pairs};
+use crate::{
+    through::Through,
+    transactions::{Fixture, all, key, pairs},
+};
 
 /// Sends a request to the shard that holds `at`.
 pub(crate) async fn send(fixture: &Fixture, txn: u64, at: &Bytes, body: request::Body) -> response::Body {
@@ -129,4 +137,44 @@ async fn an_aborted_record_goes_and_a_late_prepare_cannot_bring_its_transaction_
     assert_eq!(records(&fixture), 0);
     let answer = prepare(&fixture, 9, &key("a"), &key("a"), later(&fixture).await).await;
     assert!(matches!(answer, response::Body::Prepare(_)), "{answer:?}");
+}
+
+/// Loses the answer to the first decision, and gives it again only when everything about it has been cleared away.
+struct Late {
+    node: sharddb_shard::Node,
+    client: Client,
+    lost: AtomicBool,
+}
+
+impl Transport for Late {
+    fn call<'a>(&'a self, _: NodeId, request: kv::Request) -> BoxFuture<'a, kv::Response> {
+        Box::pin(async move {
+            let is_decision = matches!(request.body, Some(request::Body::Decide(_)));
+            let answer = self.node.execute(request).await;
+            if !is_decision || self.lost.swap(true, Ordering::SeqCst) {
+                return answer;
+            }
+            let safe = self.client.timestamp().await.expect("the oracle answers");
+            let later = Timestamp::from_millis(safe.millis() + 1);
+            self.client.collect_garbage(later).await.expect("garbage is collected");
+            let kind = Some(failure::Kind::Ambiguous("the line is dead".to_owned()));
+            kv::Response { body: Some(response::Body::Failure(kv::Failure { kind })), ..kv::Response::default() }
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_that_is_asked_for_after_its_record_is_gone_is_not_taken_for_refused() {
+    let fixture = Fixture::sharded().await;
+    let lost = AtomicBool::default();
+    let transport = Late { node: fixture.volume.node().clone(), client: fixture.client().clone(), lost };
+    let meta = Through(fixture.client().clone());
+    let client = Client::open(Arc::new(transport), Arc::new(meta), Coordinator::default()).await;
+    let mut txn = client.expect("the range map is read").begin(TxnOptions::default());
+    for at in ["a", "d", "h"] {
+        txn.put_guarded(key(at), Bytes::from_static(b"new"));
+    }
+    let error = txn.commit().await.expect_err("nobody knows any more");
+    assert!(matches!(error, Error::CommitUnknown { .. }), "{error:?}");
+    assert_eq!(all(fixture.client()).await, pairs(&[("a", "new"), ("d", "new"), ("h", "new")]), "it was committed");
 }

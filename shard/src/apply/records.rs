@@ -46,6 +46,7 @@ impl Run<'_> {
             intent_spans: command.intent_spans,
             decided_ms: command.now_ms,
             floor_ts: 0,
+            unrecorded: command.commit && present.is_none(),
         };
         self.batch().put(Cf::Local, key, status.encode_to_vec());
         Ok(response::Body::TxnStatus(status))
