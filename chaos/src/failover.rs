@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Clients that transfer.
-const WRITERS: usize = 8;
+const WRITERS: usize = 16;
 /// Clients that add up.
 const READERS: usize = 2;
 /// How long a dead node stays dead.

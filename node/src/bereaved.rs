@@ -9,7 +9,7 @@ use std::{
 
 use kv::Client;
 use proto::{Coordinator, NodeId, TxnId};
-use shard::Node;
+use shard::{Living, Node};
 use sharddb_kv as kv;
 use sharddb_proto as proto;
 use sharddb_shard as shard;
@@ -18,21 +18,22 @@ use tokio::time::{Instant, timeout};
 use crate::Peers;
 
 /// Time between looks.
-const INTERVAL: Duration = Duration::from_millis(500);
-/// How long a coordinator may be cut off before its locks go. It may still commit: commits check versions where they miss
-/// a lock.
-const PATIENCE: Duration = Duration::from_secs(2);
+const INTERVAL: Duration = Duration::from_millis(250);
+/// How long a coordinator may be cut off before its transactions count as gone. Those that only lose locks may still
+/// commit: commits check versions where they miss a lock.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Transactions that a coordinator is asked about in one look.
 const ASKED_MAX: usize = 4096;
 /// How long an answer may take; the next look asks again.
 const ANSWER_TIME_MAX: Duration = Duration::from_millis(500);
 
-/// Frees such locks of a node.
+/// Frees such locks of a node, and tells it whose intents need not be waited for.
 pub(crate) struct Bereaved {
     pub(crate) node: Node,
-    /// Of this process, the coordinator `own`.
+    /// Of this process, the coordinator `own` in its `incarnation`-th life.
     pub(crate) client: Client,
     pub(crate) own: NodeId,
+    pub(crate) incarnation: u64,
     /// None for a node that stands alone.
     pub(crate) peers: Option<Arc<dyn Peers>>,
 }
@@ -44,8 +45,9 @@ impl Bereaved {
         let mut seen: HashSet<TxnId> = HashSet::new();
         loop {
             tokio::time::sleep(INTERVAL).await;
-            if let Some(peers) = &self.peers {
-                self.release_of_gone(peers.as_ref(), &mut silent_since);
+            let released = self.node.note_living(self.living(&mut silent_since));
+            if released > 0 {
+                tracing::info!(transactions = released, "locks were freed whose coordinators are gone");
             }
             let owners = self.node.lock_owners();
             // Most transactions end by themselves between two looks.
@@ -55,32 +57,23 @@ impl Bereaved {
         }
     }
 
-    /// Frees the locks of coordinators that are gone.
-    fn release_of_gone(&self, peers: &dyn Peers, silent_since: &mut HashMap<u64, Instant>) {
+    /// This process, and those of other nodes that are connected or were a moment ago.
+    fn living(&self, silent_since: &mut HashMap<u64, Instant>) -> Living {
+        let mut living = Living::default();
+        living.add(self.own, Some(self.incarnation), true);
+        let Some(peers) = &self.peers else { return living };
         let others = peers.known();
-        for other in &others {
-            match peers.heard_of(NodeId(*other)) {
-                Some((_, true)) => drop(silent_since.remove(other)),
-                _ => drop(silent_since.entry(*other).or_insert_with(Instant::now)),
-            }
-        }
         silent_since.retain(|other, _| others.contains(other));
-        let is_gone = |coordinator: Coordinator| {
-            if is_at(coordinator, self.own) {
-                return false;
+        for other in others.into_iter().filter(|other| *other != self.own.0) {
+            let heard = peers.heard_of(NodeId(other));
+            let is_connected = heard.is_some_and(|(_, connected)| connected);
+            if is_connected {
+                silent_since.remove(&other);
             }
-            let Some(other) = others.iter().find(|other| is_at(coordinator, NodeId(**other))) else {
-                return true;
-            };
-            let born_again = peers
-                .heard_of(NodeId(*other))
-                .is_some_and(|(incarnation, _)| Coordinator::new(NodeId(*other), incarnation) != coordinator);
-            born_again || silent_since.get(other).is_some_and(|since| since.elapsed() >= PATIENCE)
-        };
-        let released = self.node.release_locks_of(is_gone);
-        if released > 0 {
-            tracing::info!(transactions = released, "locks were freed whose coordinators are gone");
+            let is_heard = is_connected || silent_since.entry(other).or_insert_with(Instant::now).elapsed() < PATIENCE;
+            living.add(NodeId(other), heard.map(|(incarnation, _)| incarnation), is_heard);
         }
+        living
     }
 
     /// Frees the locks of those transactions that have ended, as their coordinators say.

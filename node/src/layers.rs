@@ -108,7 +108,8 @@ impl Layers {
         hub.serve_client(client.clone());
         mover.set_client(client.clone());
         node.set_resolver(Arc::new(ClientResolver(client.clone())));
-        let bereaved = Bereaved { node: node.clone(), client: client.clone(), own: NodeId(id), peers: peers.clone() };
+        let (own, for_others) = (NodeId(id), peers.clone());
+        let bereaved = Bereaved { node: node.clone(), client: client.clone(), own, incarnation, peers: for_others };
         let missing = peers.as_ref().map(|_| Missing {
             node: node.clone(),
             client: client.clone(),

@@ -18,6 +18,7 @@ mod closing;
 mod fragment;
 mod housekeeping;
 mod intent_keys;
+mod living;
 mod local;
 mod locks;
 mod marks;
@@ -34,6 +35,7 @@ mod serving;
 mod strays;
 mod write;
 
+pub use living::Living;
 pub use locks::LongWait;
 pub use mvcc::{Direction, VersionCursor};
 pub use node::{Environment, Node, NodeStatistics, OpenError, Oracle, TxnResolver};

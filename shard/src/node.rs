@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::RwLock;
 use prost::Message;
-use proto::{Coordinator, ShardId, Timestamp, TxnId, kv, meta::RangeDescriptor};
+use proto::{ShardId, Timestamp, TxnId, kv, meta::RangeDescriptor};
 use raft::{RaftHost, Written, log::GroupId};
 use sharddb_proto as proto;
 use sharddb_raft as raft;
@@ -23,7 +23,9 @@ use storage::{Batch, Cf, Engine, Span};
 use tokio::{sync::Notify, time::timeout};
 
 use crate::{
-    housekeeping, local,
+    housekeeping,
+    living::{Known, Living},
+    local,
     locks::{LockTable, LongWait},
     replica::{Failure, Replica, Start},
 };
@@ -78,6 +80,8 @@ pub struct Environment {
     pub(crate) follower_reads: AtomicU64,
     /// Told when a shard was cut and its parts are to be started.
     pub(crate) births: Arc<Notify>,
+    /// Whose transactions may still go on.
+    pub(crate) living: Known,
 }
 
 /// Why shards could not be opened.
@@ -141,6 +145,7 @@ impl Environment {
             resolver: OnceLock::new(),
             follower_reads: AtomicU64::default(),
             births: Arc::default(),
+            living: Known::default(),
         }
     }
 
@@ -150,7 +155,7 @@ impl Environment {
         let Some(resolver) = self.resolver.get() else {
             return Err(Failure::Internal("intents cannot be resolved before the node has started".to_owned()));
         };
-        let push = self.age_ms(intent) > RECORDLESS_GRACE_MS;
+        let push = self.living.is_gone(TxnId(intent.txn)) || self.age_ms(intent) > RECORDLESS_GRACE_MS;
         let (txn, primary) = (intent.txn, intent.primary.clone());
         let query = kv::QueryTxn { txn, primary, push, above_ts: above.0, one_phase: false };
         resolver.query(query).await.map_err(Failure::Internal)
@@ -294,11 +299,13 @@ impl Node {
         self.inner.locks.end_wait(id, txn, cycle);
     }
 
-    /// Frees what transactions have locked whose coordinators are gone. What they prepared is decided by their records.
-    /// Answers how many there were.
-    pub fn release_locks_of(&self, is_gone: impl Fn(Coordinator) -> bool) -> usize {
+    /// Takes note of which coordinators live, and frees what transactions of others have locked. What they prepared is
+    /// decided by their records. Answers how many transactions there were.
+    pub fn note_living(&self, living: Living) -> usize {
+        let known = &self.inner.environment.living;
+        known.set(living);
         let replicas = self.inner.replicas();
-        self.inner.locks.release_where(|txn| is_gone(txn.coordinator()) && !is_busy(&replicas, txn))
+        self.inner.locks.release_where(|txn| known.is_gone(txn) && !is_busy(&replicas, txn))
     }
 
     /// Transactions that hold locks here.

@@ -69,7 +69,8 @@ impl Replica {
             return Ok(status);
         }
         let now_ms = self.fresh().millis();
-        if query.push && status.expires_ms < now_ms {
+        let is_gone = self.environment.living.is_gone(TxnId(query.txn));
+        if query.push && (is_gone || status.expires_ms < now_ms) {
             let abort =
                 kv::DecideCommand { txn: query.txn, primary: query.primary, now_ms, ..kv::DecideCommand::default() };
             return self.propose_decision(at, abort).await;

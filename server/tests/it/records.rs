@@ -11,6 +11,7 @@ use sharddb_proto::{
     Coordinator, NodeId, Timestamp, after_prefix,
     kv::{self, failure, request, response, txn_status},
 };
+use sharddb_shard::Living;
 use sharddb_storage::{Cf, Engine, Span};
 
 use crate::{
@@ -30,12 +31,25 @@ pub(crate) async fn send(fixture: &Fixture, txn: u64, at: &Bytes, body: request:
 
 /// First phase at one shard for a transaction whose primary is `primary`.
 async fn prepare(fixture: &Fixture, txn: u64, primary: &Bytes, at: &Bytes, begun: Timestamp) -> response::Body {
+    prepare_until(fixture, txn, primary, at, begun, 0).await
+}
+
+/// The same with a time until which its coordinator is waited for.
+async fn prepare_until(
+    fixture: &Fixture,
+    txn: u64,
+    primary: &Bytes,
+    at: &Bytes,
+    begun: Timestamp,
+    expires_ms: u64,
+) -> response::Body {
     let write = kv::Write { key: at.clone(), value: Some(Bytes::from_static(b"new")), ..kv::Write::default() };
     let prepare = kv::Prepare {
         writes: vec![write],
         primary: primary.clone(),
         is_primary: primary == at,
         begun_ms: begun.millis(),
+        expires_ms,
         ..kv::Prepare::default()
     };
     send(fixture, txn, at, request::Body::Prepare(prepare)).await
@@ -102,6 +116,33 @@ async fn an_intent_that_is_only_to_be_resolved_keeps_no_writer_out() {
     txn.put_guarded(key("h"), Bytes::from_static(b"newer"));
     txn.commit().await.expect("the transaction before is committed");
     assert_eq!(all(fixture.client()).await, pairs(&[("a", "new"), ("d", "newer"), ("h", "newer")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_a_coordinator_that_is_gone() {
+    let fixture = Fixture::sharded().await;
+    let begun = now(&fixture).await;
+    let for_ever = begun.millis() + 24 * 60 * 60 * 1000;
+    let txn = Coordinator::new(NodeId(3), 1).txn(7).0;
+    for at in ["a", "d"] {
+        let answer = prepare_until(&fixture, txn, &key("a"), &key(at), begun, for_ever).await;
+        assert!(matches!(answer, response::Body::Prepare(_)), "{answer:?}");
+    }
+    // Its node started again.
+    let mut living = Living::default();
+    living.add(NodeId(3), Some(2), true);
+    fixture.volume.node().note_living(living);
+    assert_eq!(all(fixture.client()).await, pairs(&[]));
+    let mut later = fixture.client().begin(TxnOptions::default());
+    later.put_guarded(key("d"), Bytes::from_static(b"of another"));
+    later.commit().await.expect("nobody stands in its way");
+    let decide =
+        kv::Decide { primary: key("a"), commit: true, commit_ts: now(&fixture).await.0, ..kv::Decide::default() };
+    match send(&fixture, txn, &key("a"), request::Body::Decide(decide)).await {
+        response::Body::TxnStatus(status) => assert_eq!(status.state(), txn_status::State::Aborted),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(all(fixture.client()).await, pairs(&[("d", "of another")]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
