@@ -57,7 +57,7 @@ impl Bereaved {
         }
     }
 
-    /// This process, and those of other nodes that are connected or were a moment ago.
+    /// This process, and those of other nodes; who is connected or was a moment ago is heard.
     fn living(&self, silent_since: &mut HashMap<u64, Instant>) -> Living {
         let mut living = Living::default();
         living.add(self.own, Some(self.incarnation), true);

@@ -53,6 +53,12 @@ impl Coordinator {
         Self { node: node.0 & COORDINATOR_PART, life: incarnation & COORDINATOR_PART }
     }
 
+    /// Whether this is the same node in a life after that one. Half of the numbers that there are count as later.
+    pub fn is_later_life_of(self, other: Self) -> bool {
+        let ahead = self.life.wrapping_sub(other.life) & COORDINATOR_PART;
+        self.node == other.node && ahead != 0 && ahead <= COORDINATOR_PART / 2
+    }
+
     /// A transaction of this coordinator.
     pub fn txn(self, random: u64) -> TxnId {
         TxnId((self.node << 52) | (self.life << 40) | (random & ((1 << 40) - 1)).max(1))
@@ -84,5 +90,13 @@ mod tests {
             assert_eq!(txn.coordinator(), coordinator);
             assert_ne!(txn, TxnId::default());
         }
+    }
+
+    #[test]
+    fn lives_follow_each_other_also_where_their_numbers_begin_again() {
+        let life = |life| Coordinator::new(NodeId(3), life);
+        assert!(life(8).is_later_life_of(life(7)) && life(4096).is_later_life_of(life(4095)));
+        assert!(!life(7).is_later_life_of(life(8)) && !life(4095).is_later_life_of(life(4096)));
+        assert!(!life(7).is_later_life_of(life(7)) && !Coordinator::new(NodeId(4), 8).is_later_life_of(life(7)));
     }
 }
