@@ -42,8 +42,15 @@ pub(crate) async fn sweep(node: Weak<Inner>) {
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
         let Some(inner) = node.upgrade() else { return };
-        let replicas = inner.replicas();
+        let (replicas, oracle) = (inner.replicas(), Arc::clone(&inner.environment.oracle));
         drop(inner);
+        // Ages are told by timestamps, here and by who asks a shard of this node about its transactions. A process hears
+        // of those that it asks for, and an idle one asks for none.
+        if replicas.iter().any(|replica| !replica.shared.intents.is_empty())
+            && let Err(reason) = oracle.timestamp().await
+        {
+            tracing::debug!(reason, "old intents cannot be told from new ones");
+        }
         for replica in replicas {
             let shard = replica.shared.shard;
             match sweep_replica(&replica, rests.remove(&shard)).await {

@@ -138,22 +138,19 @@ impl Cluster {
         }
     }
 
-    /// Waits for something; answers whether it came true.
-    pub(crate) async fn comes(&self, done: impl Fn() -> bool) -> bool {
-        let begun = Instant::now();
-        while !done() {
-            if begun.elapsed() > PATIENCE {
-                return false;
-            }
-            sleep(LOOK).await;
-        }
-        true
-    }
-
     /// Waits for something that must come true.
     pub(crate) async fn until(&self, what: &str, done: impl Fn() -> bool) {
-        if !self.comes(done).await {
-            self.violation(format!("not within {} s: {what}", PATIENCE.as_secs()));
+        self.within(PATIENCE, what, done).await;
+    }
+
+    /// Waits for something that must come true within some time.
+    pub(crate) async fn within(&self, limit: Duration, what: &str, done: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !done() {
+            if begun.elapsed() > limit {
+                return self.violation(format!("not within {} s: {what}", limit.as_secs()));
+            }
+            sleep(LOOK).await;
         }
     }
 }

@@ -19,7 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 /// Seeds of the usual run with three nodes.
 const SEEDS: Range<u64> = 1..51;
 /// Those with up to five.
-const LARGE: Range<u64> = 1000..1004;
+const LARGE: Range<u64> = 1001..1005;
 /// Seeds that are simulated twice, and how many nodes they have.
 const TWICE: [(u64, u64); 2] = [(1, 3), (1003, 5)];
 
