@@ -125,10 +125,15 @@ impl Client {
         }
     }
 
-    /// Asks the shard that holds the primary how a transaction ended.
+    /// Asks the shard that holds the primary how a transaction ended, and the shards of its intents if that leaves it open
+    /// and the question says so.
     pub async fn query_txn(&self, query: kv::QueryTxn) -> Result<kv::TxnStatus> {
-        let (txn, primary) = (TxnId(query.txn), query.primary.clone());
-        match self.send_to_key(&primary, txn, request::Body::QueryTxn(query)).await? {
+        let status = self.ask_primary(&query).await?;
+        if status.staged && query.find_out { self.find_out(&query, status).await } else { Ok(status) }
+    }
+
+    pub(crate) async fn ask_primary(&self, query: &kv::QueryTxn) -> Result<kv::TxnStatus> {
+        match self.send_to_key(&query.primary, TxnId(query.txn), request::Body::QueryTxn(query.clone())).await? {
             response::Body::TxnStatus(status) => Ok(status),
             _ => Err(unexpected("QueryTxn")),
         }

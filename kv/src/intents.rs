@@ -7,7 +7,7 @@
 //!   looked for once.
 //! * Nothing is flushed while a savepoint is open: an intent cannot be undone alone.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -166,7 +166,7 @@ fn requests(client: &Client, mut writes: Vec<kv::Write>) -> Vec<IntentRequest> {
 }
 
 /// Moves the pending record's expiry until aborted.
-async fn keep_alive(client: Client, txn: TxnId, primary: Bytes) {
+pub(crate) async fn keep_alive(client: Client, txn: TxnId, primary: Bytes) -> Infallible {
     loop {
         tokio::time::sleep(HEARTBEAT).await;
         let Ok(now) = client.timestamp().await else { continue };

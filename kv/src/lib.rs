@@ -9,8 +9,9 @@
 //! 2. [`Txn::get`] and [`Txn::scan`] read at the statement's snapshot, the own buffered writes laid over it.
 //! 3. [`Txn::lock`] takes row locks at the shards' leaders; [`Txn::put`] and [`Txn::delete`] only buffer.
 //! 4. [`Txn::commit`] sends one request when one shard was written (one-phase commit). Otherwise it prepares every
-//!    shard in parallel, fixes the commit timestamp above every answer, validates read spans (SERIALIZABLE), writes the
-//!    commit record at the primary's shard, answers, and resolves the intents in the background.
+//!    shard in parallel. Mostly that is all, and the record of the transaction follows in the background. With reads to
+//!    validate (SERIALIZABLE) it fixes the commit timestamp above every answer, validates, and writes the commit record at
+//!    the primary's shard before it answers. The intents are resolved in the background.
 //!
 //! Does not: know tables, rows or SQL; keep locks (shards do); decide timestamps (the oracle does).
 
@@ -34,6 +35,7 @@ mod router;
 mod scan;
 mod snapshot_reader;
 mod snapshots;
+mod staged;
 mod transport;
 mod two_phase;
 mod txn;

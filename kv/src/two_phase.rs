@@ -7,6 +7,8 @@
 //!    writer slipped in between.
 //! 4. The commit record at the primary's shard: the transaction is committed.
 //! 5. Answer; then resolve the intents, the primary's last, and forget the record.
+//!
+//! Most transactions need no second round ([`staged`](crate::staged)).
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -31,6 +33,15 @@ const DECIDE_ATTEMPTS_MAX: u32 = 64;
 /// Keys that a Resolve names one by one; above this it names the spans around them.
 const RESOLVE_KEYS_MAX: usize = 1024;
 
+/// What every prepare of a transaction says.
+#[derive(Clone, Copy, Default)]
+struct Round {
+    begun_ms: u64,
+    expires_ms: u64,
+    min_commit_ts: u64,
+    staged: bool,
+}
+
 /// Everything a two-phase commit needs, detached from the session.
 pub(crate) struct TwoPhase {
     pub(crate) client: Client,
@@ -49,6 +60,15 @@ pub(crate) struct TwoPhase {
 
 impl TwoPhase {
     pub(crate) async fn run(self, answer: oneshot::Sender<Result<Timestamp>>) {
+        if self.is_staged() {
+            self.run_staged(answer).await;
+        } else {
+            self.run_recorded(answer).await;
+        }
+        self.holdings.release().await;
+    }
+
+    async fn run_recorded(&self, answer: oneshot::Sender<Result<Timestamp>>) {
         let result = self.decide().await;
         let outcome = result.as_ref().ok().copied();
         let unknown = matches!(result, Err(Error::CommitUnknown { .. }));
@@ -65,11 +85,10 @@ impl TwoPhase {
                 }
             }
         }
-        self.holdings.release().await;
     }
 
     async fn decide(&self) -> Result<Timestamp> {
-        let prepared = self.prepare().await?;
+        let prepared = self.prepare(false).await?;
         self.fence_shut_tables().await?;
         let mut sent = false;
         for _ in 0..DECIDE_ATTEMPTS_MAX {
@@ -94,6 +113,7 @@ impl TwoPhase {
             commit: true,
             commit_ts: commit_ts.0,
             intent_spans: self.intent_spans(),
+            staged: false,
         };
         let unknown = |reason: &str| Err(Error::CommitUnknown { reason: reason.to_owned() });
         let mut attempts = Attempts::default();
@@ -114,19 +134,19 @@ impl TwoPhase {
     }
 
     /// Prepares every shard and answers the highest lower bound of the commit timestamp.
-    async fn prepare(&self) -> Result<Timestamp> {
+    pub(crate) async fn prepare(&self, staged: bool) -> Result<Timestamp> {
         let now = self.client.timestamp().await?;
         let begun_ms = self.flushed.as_ref().map_or(now.millis(), |flushed| flushed.begun_ms);
+        let mut round = Round { begun_ms, expires_ms: 0, min_commit_ts: now.0, staged };
         let mut highest = Timestamp::ZERO;
         let mut left: Vec<usize> = (0..self.writes.len()).collect();
         let mut attempts = Attempts::default();
         while !left.is_empty() {
-            let expires_ms =
-                if attempts.is_first() { now } else { self.client.timestamp().await? }.millis() + EXPIRY_MS;
+            let present = if attempts.is_first() { now } else { self.client.timestamp().await? };
+            round.expires_ms = present.millis() + EXPIRY_MS;
             let keys = left.iter().map(|i| (*i, &self.writes[*i].key));
             let groups = group_by_route(&self.client, keys);
-            let answers =
-                groups.iter().map(|(route, positions)| self.prepare_shard(route, positions, begun_ms, expires_ms));
+            let answers = groups.iter().map(|(route, positions)| self.prepare_shard(route, positions, round));
             let mut stale = None;
             left.clear();
             for (answer, (_, positions)) in join_all(answers).await.into_iter().zip(&groups) {
@@ -153,7 +173,7 @@ impl TwoPhase {
         while !left.is_empty() {
             let parts: Vec<(Route, kv::Span)> =
                 left.drain(..).flat_map(|span| self.client.ranges().routes(&span)).collect();
-            let fencing = parts.iter().map(|(route, _)| self.prepare_shard(route, &[], 0, 0));
+            let fencing = parts.iter().map(|(route, _)| self.prepare_shard(route, &[], Round::default()));
             let mut stale = None;
             for (answer, (_, part)) in join_all(fencing).await.into_iter().zip(&parts) {
                 if let Routed::Stale(reason) = answer? {
@@ -168,21 +188,22 @@ impl TwoPhase {
         Ok(())
     }
 
-    async fn prepare_shard(
-        &self,
-        route: &Route,
-        positions: &[usize],
-        begun_ms: u64,
-        expires_ms: u64,
-    ) -> Result<Routed<response::Body>> {
+    async fn prepare_shard(&self, route: &Route, positions: &[usize], round: Round) -> Result<Routed<response::Body>> {
+        // A staged record is written together with the primary's intent, or not at all.
+        let has_primary = || positions.iter().any(|i| self.writes[*i].key == self.primary);
+        let is_primary = !positions.is_empty() && route.contains(&self.primary) && (!round.staged || has_primary());
+        let staged_keys = || self.writes.iter().map(|write| write.key.clone()).collect();
         let prepare = kv::Prepare {
             writes: positions.iter().map(|i| self.writes[*i].clone()).collect(),
             locked: Vec::new(),
             primary: self.primary.clone(),
-            expires_ms,
+            expires_ms: round.expires_ms,
             fences: self.fences.clone(),
-            is_primary: !positions.is_empty() && route.contains(&self.primary),
-            begun_ms,
+            is_primary,
+            begun_ms: round.begun_ms,
+            min_commit_ts: round.min_commit_ts,
+            staged: round.staged,
+            staged_keys: if round.staged && is_primary { staged_keys() } else { Vec::new() },
         };
         self.client.send_guarded(route, self.id, self.guards.clone(), request::Body::Prepare(prepare)).await
     }
@@ -230,7 +251,7 @@ impl TwoPhase {
     }
 
     /// Spans around everything this transaction may have left as intents: one for each shard, and the flushed ones.
-    fn intent_spans(&self) -> Vec<kv::Span> {
+    pub(crate) fn intent_spans(&self) -> Vec<kv::Span> {
         let groups = group_by_route(&self.client, self.writes.iter().map(|write| &write.key).enumerate());
         let hulls = groups.into_iter().filter_map(|(_, positions)| {
             let (first, last) = (*positions.first()?, *positions.last()?);
@@ -244,7 +265,7 @@ impl TwoPhase {
     }
 
     /// Resolves every intent, the primary's shard last, and forgets the record.
-    async fn resolve(&self, outcome: Option<Timestamp>) {
+    pub(crate) async fn resolve(&self, outcome: Option<Timestamp>) {
         let spans = if self.flushed.is_none() && self.writes.len() <= RESOLVE_KEYS_MAX {
             self.writes.iter().map(|write| point_span(&write.key)).collect()
         } else {
@@ -271,7 +292,7 @@ pub(crate) async fn record_abort(
     primary: &Bytes,
     intent_spans: Vec<kv::Span>,
 ) -> Option<Option<Timestamp>> {
-    let record = kv::Decide { primary: primary.clone(), commit: false, commit_ts: 0, intent_spans };
+    let record = kv::Decide { primary: primary.clone(), intent_spans, ..kv::Decide::default() };
     match client.send_to_key(primary, id, request::Body::Decide(record)).await {
         Ok(response::Body::TxnStatus(status)) => match status.state() {
             txn_status::State::Committed => Some(Some(Timestamp(status.commit_ts))),

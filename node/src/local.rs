@@ -37,6 +37,10 @@ impl shard::Oracle for MetaOracle {
         self.0.has_reached(ts) || self.0.fresh() >= ts
     }
 
+    fn note(&self, ts: Timestamp) {
+        self.0.note_timestamp(ts);
+    }
+
     fn reach(&self, ts: Timestamp) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
         Box::pin(async move { self.0.reached(ts).await.map_err(|error| error.to_string()) })
     }

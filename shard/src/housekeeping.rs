@@ -20,6 +20,7 @@ use proto::{
 use sharddb_proto as proto;
 use sharddb_storage as storage;
 use storage::Cf;
+use tokio::time::Instant;
 
 use crate::{
     apply::is_swept,
@@ -73,7 +74,7 @@ async fn sweep_replica(replica: &Replica, rest: Option<kv::Span>) -> Result<Opti
         by_txn.entry(intent.txn).or_insert_with(|| (intent, Vec::new())).1.push(key);
     }
     for (txn, (intent, keys)) in by_txn {
-        let status = replica.environment.query(&intent, Timestamp::ZERO).await?;
+        let status = replica.environment.query(&intent, Instant::now(), Timestamp::ZERO).await?;
         if status.state() != txn_status::State::Pending {
             replica.resolve_keys(TxnId(txn), &status, keys).await?;
         }

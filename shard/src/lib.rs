@@ -32,6 +32,7 @@ mod replica;
 mod replicas;
 mod requests;
 mod serving;
+mod staged;
 mod strays;
 mod write;
 

@@ -20,7 +20,10 @@ use sharddb_proto as proto;
 use sharddb_raft as raft;
 use sharddb_storage as storage;
 use storage::{Batch, Cf, Engine, Span};
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 
 use crate::{
     housekeeping,
@@ -33,6 +36,13 @@ use crate::{
 /// An intent whose transaction has no record is given this long before its transaction is aborted: its coordinator may
 /// be about to write the record.
 const RECORDLESS_GRACE_MS: u64 = 6000;
+
+/// Age of an intent from which nobody waits for its coordinator any more. A reader asks the transaction to commit later
+/// than it reads; a commit under way takes less, and would have to begin again. Who meets a staged one finds out how it
+/// stands.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// How long somebody waits for news of a pending transaction before it asks the primary again.
+pub(crate) const PENDING_RECHECK: Duration = Duration::from_millis(10);
 
 /// Time after which the task that starts shards sees whether its node is gone.
 const BIRTHS_CHECK: Duration = Duration::from_secs(5);
@@ -47,6 +57,9 @@ pub trait Oracle: Send + Sync {
 
     /// Whether all timestamps handed out from now on, anywhere in the cluster, are known to be at or above `ts`.
     fn has_reached(&self, ts: Timestamp) -> bool;
+
+    /// Takes note that a timestamp was handed out.
+    fn note(&self, ts: Timestamp);
 
     /// Sees to it that they are.
     fn reach(&self, ts: Timestamp) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>>;
@@ -149,16 +162,35 @@ impl Environment {
         }
     }
 
-    /// Status of the transaction whose intent stands here. One that looks dead is pushed; one that is pending promises to
-    /// commit above `above`, if it can.
-    pub(crate) async fn query(&self, intent: &kv::Intent, above: Timestamp) -> Result<kv::TxnStatus, Failure> {
+    /// Status of the transaction whose intent somebody has met here. One that looks dead is pushed; once patience is at its
+    /// end, one that is pending promises to commit above `above`, if it can, and one that is staged is found out about.
+    pub(crate) async fn query(
+        &self,
+        intent: &kv::Intent,
+        met: Instant,
+        above: Timestamp,
+    ) -> Result<kv::TxnStatus, Failure> {
         let Some(resolver) = self.resolver.get() else {
             return Err(Failure::Internal("intents cannot be resolved before the node has started".to_owned()));
         };
         let push = self.living.is_gone(TxnId(intent.txn)) || self.age_ms(intent) > RECORDLESS_GRACE_MS;
         let (txn, primary) = (intent.txn, intent.primary.clone());
-        let query = kv::QueryTxn { txn, primary, push, above_ts: above.0, one_phase: false };
+        let find_out = met.elapsed() >= PATIENCE || u128::from(self.age_ms(intent)) >= PATIENCE.as_millis();
+        let above_ts = if find_out { above.0 } else { 0 };
+        let query = kv::QueryTxn { txn, primary, push, above_ts, one_phase: false, find_out };
         resolver.query(query).await.map_err(Failure::Internal)
+    }
+
+    /// The same for somebody who cannot leave it open whether a staged transaction is committed.
+    pub(crate) async fn query_to_end(&self, intent: &kv::Intent) -> Result<kv::TxnStatus, Failure> {
+        let met = Instant::now();
+        loop {
+            let status = self.query(intent, met, Timestamp::ZERO).await?;
+            if !status.staged {
+                return Ok(status);
+            }
+            tokio::time::sleep(PENDING_RECHECK).await;
+        }
     }
 
     /// How long ago an intent was written.

@@ -1,9 +1,6 @@
 //! Serving reads: Get and Scan.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use prost::Message;
@@ -14,21 +11,17 @@ use proto::{
 use sharddb_proto as proto;
 use sharddb_storage as storage;
 use storage::{Cf, Span};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     mvcc::{self, Direction, VersionCursor},
+    node::PENDING_RECHECK,
     replica::{Failure, Replica, read_failure},
 };
 
 /// Rows and bytes of one scan answer when the request sets no lower bound.
 const SCAN_ROWS_MAX: u32 = 4096;
 const SCAN_BYTES_MAX: usize = 4 << 20;
-/// How long a reader waits for news of a pending transaction before it asks the primary again.
-const PENDING_RECHECK: Duration = Duration::from_millis(10);
-/// Age of an intent from which a reader does not wait for its transaction: it asks it to commit later instead. A commit
-/// under way takes less, and would have to begin again.
-const PASS_BY_AGE_MS: u64 = 20;
 /// Intents that one look at a span takes up.
 const INTENTS_MAX: usize = 4096;
 /// Intents that one look at a span passes over.
@@ -97,7 +90,8 @@ impl Replica {
         stored.map(|bytes| decode_intent(&bytes)).transpose()
     }
 
-    async fn wait_for_key(&self, key: &[u8], ts: Timestamp) {
+    /// Waits until nothing can still be committed at the key at or below `ts`.
+    pub(crate) async fn wait_for_key(&self, key: &[u8], ts: Timestamp) {
         let blocked = || self.has_begun() && self.shared.marks.blocks_key(key, ts);
         while blocked() {
             let changed = self.shared.marks.changed();
@@ -122,23 +116,28 @@ impl Replica {
     /// a commit that seems under way, then passes by, whatever the transaction does later. A reader of the latest state
     /// comes before every transaction that is not decided.
     ///
+    /// One that is staged may be committed without its record saying so. Its coordinator is about to write that; who has
+    /// waited long enough looks at all its intents (`kv::Client::query_txn`).
+    ///
     /// A transaction's record goes once all its intents are resolved, so an answer other than "committed" counts only
     /// while the intent still stands.
     pub(crate) async fn meet(&self, key: &[u8], intent: &kv::Intent, ts: Timestamp) -> Result<Met, Failure> {
         if intent.prepare_ts > ts.0 {
             return Ok(Met::Ignore);
         }
+        let met = Instant::now();
+        let above = if ts == Timestamp::MAX { Timestamp::ZERO } else { ts };
         loop {
             let changed = self.shared.marks.changed();
-            let pass_by = ts != Timestamp::MAX && self.environment.age_ms(intent) >= PASS_BY_AGE_MS;
-            let above = if pass_by { ts } else { Timestamp::ZERO };
-            let status = self.environment.query(intent, above).await?;
+            let status = self.environment.query(intent, met, above).await?;
             match status.state() {
+                // A late copy of a prepare has left it after the transaction's own was resolved.
+                txn_status::State::Committed if status.commit_ts < intent.prepare_ts => return Ok(Met::Ignore),
                 txn_status::State::Committed if status.commit_ts <= ts.0 => {
                     return Ok(Met::Visible(Timestamp(status.commit_ts)));
                 }
                 txn_status::State::Committed | txn_status::State::Aborted => return Ok(Met::Ignore),
-                txn_status::State::Pending if ts == Timestamp::MAX || status.floor_ts >= ts.0 => {
+                txn_status::State::Pending if !status.staged && (ts == Timestamp::MAX || status.floor_ts >= ts.0) => {
                     return Ok(Met::Ignore);
                 }
                 txn_status::State::Pending => {

@@ -9,9 +9,11 @@ use proto::{
 use sharddb_proto as proto;
 use sharddb_storage as storage;
 use storage::Cf;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     local,
+    node::PENDING_RECHECK,
     replica::{Failure, Replica, is_open, read_failure},
     serving::At,
 };
@@ -25,7 +27,9 @@ impl Replica {
     pub(crate) async fn decide(&self, header: &kv::Header, decide: kv::Decide) -> Result<kv::TxnStatus, Failure> {
         let at = self.check(header, std::iter::once(&decide.primary))?;
         let txn = TxnId(header.txn);
+        // Nothing was promised about a staged transaction.
         if decide.commit
+            && !decide.staged
             && let Err(floor) = self.promises.begin_decision(txn, Timestamp(decide.commit_ts))
         {
             return Ok(kv::TxnStatus { floor_ts: floor.0, ..kv::TxnStatus::default() });
@@ -38,8 +42,15 @@ impl Replica {
             intent_spans: decide.intent_spans,
             now_ms: self.fresh().millis(),
             one_phase: false,
+            staged: decide.staged,
         };
-        self.propose_decision(at, command).await
+        if !(decide.commit && decide.staged) {
+            return self.propose_decision(at, command).await;
+        }
+        // Not all of its prepares may have come so far.
+        let reached = self.environment.reach(Timestamp(decide.commit_ts));
+        let (decided, reached) = tokio::join!(self.propose_decision(at, command), reached);
+        decided.and_then(|status| reached.map(|()| status))
     }
 
     async fn propose_decision(&self, at: At, command: kv::DecideCommand) -> Result<kv::TxnStatus, Failure> {
@@ -62,14 +73,21 @@ impl Replica {
         if query.one_phase {
             return self.settle_one_phase(at, query).await;
         }
-        let record = self.record(&query)?;
-        let status = record.clone().unwrap_or_default();
+        let record = self.decided_record(&query).await?;
+        let mut status = record.clone().unwrap_or_default();
         // What is decided is decided, whoever leads.
         if status.state() != txn_status::State::Pending {
             return Ok(status);
         }
-        let now_ms = self.fresh().millis();
         let is_gone = self.environment.living.is_gone(TxnId(query.txn));
+        // It may be committed already: nobody can abort it here, or promise anything.
+        if status.staged {
+            if is_gone {
+                status.expires_ms = 0;
+            }
+            return self.check_still(at).map(|()| status);
+        }
+        let now_ms = self.fresh().millis();
         if query.push && (is_gone || status.expires_ms < now_ms) {
             let abort =
                 kv::DecideCommand { txn: query.txn, primary: query.primary, now_ms, ..kv::DecideCommand::default() };
@@ -100,7 +118,7 @@ impl Replica {
         if !promised {
             return Ok(status);
         }
-        if status.state() != txn_status::State::Pending {
+        if status.state() != txn_status::State::Pending || status.staged {
             self.promises.forget(txn);
             return Ok(status);
         }
@@ -112,6 +130,20 @@ impl Replica {
         let stored = self.engine().get(Cf::Local, &key).map_err(|error| read_failure(&error))?;
         let status = stored.map(|bytes| kv::TxnStatus::decode(&bytes[..])).transpose();
         status.map_err(|error| Failure::Internal(error.to_string()))
+    }
+
+    /// The record. Of a staged transaction it is about to be decided: whoever does not want to find out waits for that for a
+    /// moment.
+    async fn decided_record(&self, query: &kv::QueryTxn) -> Result<Option<kv::TxnStatus>, Failure> {
+        let until = Instant::now() + PENDING_RECHECK;
+        loop {
+            let changed = self.shared.marks.changed();
+            let record = self.record(query)?;
+            let waits = !query.find_out && record.as_ref().is_some_and(|status| status.staged) && self.has_begun();
+            if !waits || timeout_at(until, changed).await.is_err() {
+                return Ok(record);
+            }
+        }
     }
 
     /// Extends the lease of a pending transaction.

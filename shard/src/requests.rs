@@ -64,6 +64,9 @@ impl Node {
             request::Body::Decide(decide) => replica.decide(&header, decide).await.map(response::Body::TxnStatus),
             request::Body::Resolve(resolve) => replica.resolve(&header, resolve).await.map(|()| done()),
             request::Body::QueryTxn(query) => replica.query_txn(&header, query).await.map(response::Body::TxnStatus),
+            request::Body::FindIntents(find) => {
+                replica.find_intents(&header, find).await.map(response::Body::FoundIntents)
+            }
             request::Body::Heartbeat(beat) => replica.heartbeat(&header, beat).await.map(|()| done()),
             request::Body::CollectGarbage(collect) => {
                 housekeeping::collect_garbage(&replica, Timestamp(collect.safe_ts)).await
@@ -107,7 +110,9 @@ async fn delete_range(
     header: &kv::Header,
     delete: kv::DeleteRange,
 ) -> Result<response::Body, Failure> {
-    let at = replica.check_span(header, delete.span.as_ref().unwrap_or(&kv::Span::default()))?;
+    let span = delete.span.clone().unwrap_or_default();
+    let at = replica.check_span(header, &span)?;
+    replica.check_decided(&span).await?;
     replica.propose(at, command::Body::DeleteRange(delete)).await
 }
 

@@ -1,6 +1,6 @@
 //! Serving locks, commits and prepares.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use proto::{
@@ -15,12 +15,10 @@ use tokio::time::{Instant, timeout};
 use crate::{
     locks::{BehindIntent, Mode, Refusal, Wait},
     mvcc,
+    node::PENDING_RECHECK,
     replica::{Failure, Replica, is_open, read_failure},
     serving::At,
 };
-
-/// How long a locker waits for news of a pending transaction before it asks the primary again.
-const PENDING_RECHECK: Duration = Duration::from_millis(10);
 
 impl Replica {
     fn lock_failure(&self, refusal: Refusal, key: &Bytes) -> Failure {
@@ -65,18 +63,20 @@ impl Replica {
 
     /// An intent of another transaction is a lock too: it outlives its leader's memory.
     async fn wait_for_intent(&self, txn: TxnId, key: &Bytes, wait: Wait) -> Result<(), Failure> {
-        let deadline = wait.timeout.map(|limit| Instant::now() + limit);
+        let met = Instant::now();
+        let deadline = wait.timeout.map(|limit| met + limit);
         let mut behind: Option<(TxnId, BehindIntent<'_>)> = None;
         loop {
             let changed = self.shared.marks.changed();
             let Some(intent) = self.intent(key)?.filter(|intent| intent.txn != txn.0) else { return Ok(()) };
             let owner = TxnId(intent.txn);
-            let status = self.environment.query(&intent, Timestamp::ZERO).await?;
+            let status = self.environment.query(&intent, met, Timestamp::ZERO).await?;
             if status.state() != txn_status::State::Pending {
                 self.resolve_keys(owner, &status, vec![key.clone()]).await?;
                 continue;
             }
-            if wait.policy != WaitPolicy::Block {
+            // One that is staged may be committed, and its client know it.
+            if wait.policy != WaitPolicy::Block && !status.staged {
                 return Err(self.lock_failure(Refusal::Busy, key));
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -189,7 +189,10 @@ impl Replica {
     ) -> Result<kv::PrepareResult, Failure> {
         let at = self.check(header, prepare.writes.iter().map(|write| &write.key))?;
         let txn = TxnId(header.txn);
-        let prepare_ts = self.shared.marks.enter(txn, prepare.writes.iter().map(|write| &write.key), self.fresh());
+        let floor = Timestamp(prepare.min_commit_ts);
+        self.environment.oracle.note(floor);
+        let floor = floor.max(self.fresh());
+        let prepare_ts = self.shared.marks.enter(txn, prepare.writes.iter().map(|write| &write.key), floor);
         let mut marked = Marked { replica: self, txn, writes: &prepare.writes, relocked: Vec::new(), armed: true };
         self.check_writes(at, txn, &prepare.writes, &prepare.locked, &mut marked.relocked).await?;
         let command = kv::IntentCommand {
@@ -201,6 +204,9 @@ impl Replica {
             fences: prepare.fences,
             write_record: prepare.is_primary,
             begun_ms: prepare.begun_ms,
+            staged: prepare.staged,
+            staged_keys: prepare.staged_keys,
+            min_commit_ts: prepare.min_commit_ts,
         };
         let proposed = marked.propose(at, command::Body::Intent(command));
         let (proposed, reached) = tokio::join!(proposed, self.environment.reach(prepare_ts));
@@ -254,7 +260,7 @@ impl Replica {
             }
             if let Some(intent) = self.intent(key)? {
                 // One that is only still to be resolved keeps nobody out.
-                let status = self.environment.query(&intent, Timestamp::ZERO).await?;
+                let status = self.environment.query_to_end(&intent).await?;
                 if status.state() == txn_status::State::Pending {
                     return Err(conflict(key, "intent"));
                 }
@@ -308,7 +314,7 @@ impl Replica {
         while let Some(part) = rest {
             let (intents, next) = self.intents_in(&part, |intent| intent.txn != txn.0)?;
             for (key, intent) in intents {
-                let status = self.environment.query(&intent, Timestamp::ZERO).await?;
+                let status = self.environment.query_to_end(&intent).await?;
                 let unchanged = match status.state() {
                     txn_status::State::Committed => status.commit_ts <= snapshot.0,
                     txn_status::State::Aborted => true,

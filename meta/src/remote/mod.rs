@@ -129,6 +129,13 @@ impl RemoteMeta {
         self.local_timestamp(Timestamp::ZERO).unwrap_or_else(|| self.latest_seen())
     }
 
+    /// Takes note of a timestamp that was handed out to another process.
+    pub fn note_timestamp(&self, timestamp: Timestamp) {
+        if timestamp.0 > self.inner.latest.load(Ordering::Relaxed) {
+            self.inner.latest.fetch_max(timestamp.0, Ordering::SeqCst);
+        }
+    }
+
     /// Takes note of a catalog version that another process has heard of.
     pub fn note_catalog(&self, version: CatalogVersion) {
         if version > CatalogVersion(self.inner.catalog_version.load(Ordering::Relaxed)) {

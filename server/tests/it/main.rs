@@ -12,6 +12,7 @@ mod raw;
 mod reclaim;
 mod records;
 mod signals;
+mod staged;
 mod startup;
 mod through;
 mod transactions;

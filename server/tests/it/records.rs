@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use sharddb_kv::{BoxFuture, Client, Error, Transport, TxnOptions};
+use sharddb_kv::{BoxFuture, Client, Error, Isolation, Transport, TxnOptions};
 use sharddb_proto::{
     Coordinator, NodeId, Timestamp, after_prefix,
     kv::{self, failure, request, response, txn_status},
@@ -103,7 +103,8 @@ async fn commit_unresolved(fixture: &Fixture, txn: u64, begun: Timestamp) {
     }
     let commit_ts = now(fixture).await.0;
     let spans = ["a", "d", "h"].map(|at| kv::Span { start: key(at), end: after_prefix(&key(at)) });
-    let decide = kv::Decide { primary: key("a"), commit: true, commit_ts, intent_spans: spans.to_vec() };
+    let intent_spans = spans.to_vec();
+    let decide = kv::Decide { primary: key("a"), commit: true, commit_ts, intent_spans, ..kv::Decide::default() };
     send(fixture, txn, &key("a"), request::Body::Decide(decide)).await;
 }
 
@@ -211,7 +212,10 @@ async fn a_decision_that_is_asked_for_after_its_record_is_gone_is_not_taken_for_
     let transport = Late { node: fixture.volume.node().clone(), client: fixture.client().clone(), lost };
     let meta = Through(fixture.client().clone());
     let client = Client::open(Arc::new(transport), Arc::new(meta), Coordinator::default()).await;
-    let mut txn = client.expect("the range map is read").begin(TxnOptions::default());
+    // With reads to validate, its decision is what commits it.
+    let options = TxnOptions { isolation: Isolation::Serializable, read_only: false };
+    let mut txn = client.expect("the range map is read").begin(options);
+    txn.get(&[key("b")]).await.expect("nobody writes it");
     for at in ["a", "d", "h"] {
         txn.put_guarded(key(at), Bytes::from_static(b"new"));
     }

@@ -18,7 +18,7 @@ use sharddb_storage as storage;
 use storage::{Cf, Span};
 
 use super::machine::{Effect, Run, failed, fatal};
-use crate::local;
+use crate::{local, mvcc};
 
 impl Run<'_> {
     /// Writes intents, and the pending record when this shard holds the primary. Refused once the transaction is aborted.
@@ -26,42 +26,88 @@ impl Run<'_> {
         self.settle()?;
         let txn = TxnId(command.txn);
         self.shared.marks.note_applied(command.prepare_ts);
-        if command.write_record && !self.open_record(&command)? {
+        let is_late = command.staged && self.is_barred_from_staging(&command)?;
+        if is_late || (command.write_record && !self.open_record(&command)?) {
             self.after(Effect::Prepared(txn, command.writes));
             return Ok(failed(failure::Kind::Aborted(kv::Done {})));
         }
+        let min_commit_ts = self.put_intents(&command)?;
+        self.put_fences(&command.fences);
+        self.after(Effect::Prepared(txn, command.writes));
+        Ok(response::Body::Prepare(kv::PrepareResult { min_commit_ts }))
+    }
+
+    /// Writes a command's intents; answers the least timestamp at which they can be committed. An intent keeps the timestamp
+    /// that it got first, and a staged transaction's intent does not change at all: its commit timestamp follows from those
+    /// that stand, whoever looks and whenever.
+    fn put_intents(&mut self, command: &kv::IntentCommand) -> Result<u64, Fatal> {
+        let mut min_commit_ts = if command.staged { 0 } else { command.prepare_ts };
         // Written twice in one command, a key still has one intent.
         let mut new = BTreeSet::new();
         for write in &command.writes {
-            if self.read_intent(&write.key)?.is_none() && new.insert(write.key.clone()) {
+            let present = self.read_intent(&write.key)?;
+            if present.is_none() && new.insert(write.key.clone()) {
                 self.intents_added.push(write.key.clone());
             }
-            let intent = kv::Intent {
-                txn: command.txn,
-                primary: command.primary.clone(),
-                prepare_ts: command.prepare_ts,
-                value: write.value.clone(),
-            };
+            let own = present.filter(|intent| intent.txn == command.txn);
+            let prepare_ts = own.as_ref().map_or(command.prepare_ts, |intent| intent.prepare_ts);
+            min_commit_ts = min_commit_ts.max(prepare_ts);
+            if command.staged && own.is_some() {
+                continue;
+            }
+            let (primary, value) = (command.primary.clone(), write.value.clone());
+            let intent = kv::Intent { txn: command.txn, primary, prepare_ts, value };
             self.batch().put(Cf::Intents, &write.key[..], intent.encode_to_vec());
         }
-        self.put_fences(&command.fences);
-        self.after(Effect::Prepared(txn, command.writes));
-        Ok(response::Body::Prepare(kv::PrepareResult { min_commit_ts: command.prepare_ts }))
+        Ok(min_commit_ts)
+    }
+
+    /// Whether a staged transaction's prepare comes too late: somebody has been told that one of its intents is missing.
+    fn is_barred_from_staging(&self, command: &kv::IntentCommand) -> Result<bool, Fatal> {
+        if self.is_swept_away(command.begun_ms) {
+            return Ok(true);
+        }
+        if !self.shared.has_aborts.load(Ordering::SeqCst) {
+            return Ok(false);
+        }
+        for write in command.writes.iter().filter(|write| write.key != command.primary) {
+            if self.read_record(&local::record(&write.key, TxnId(command.txn)))?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether records of transactions that set out then may have been swept.
+    fn is_swept_away(&self, begun_ms: u64) -> bool {
+        let swept = self.shared.swept_ms.load(Ordering::SeqCst);
+        swept > 0 && begun_ms <= swept
     }
 
     /// Writes the pending record unless there is one. Answers false if it says aborted, or may have said so.
     fn open_record(&mut self, command: &kv::IntentCommand) -> Result<bool, Fatal> {
         let key = local::record(&command.primary, TxnId(command.txn));
         if let Some(status) = self.read_record(&key)? {
-            return Ok(status.state() == txn_status::State::Pending);
+            return Ok(status.state() == txn_status::State::Pending && status.staged == command.staged);
         }
-        let swept = self.shared.swept_ms.load(Ordering::SeqCst);
-        if swept > 0 && command.begun_ms <= swept {
+        if self.is_swept_away(command.begun_ms) || (command.staged && self.is_written_since(command)?) {
             return Ok(false);
         }
-        let status = kv::TxnStatus { expires_ms: command.expires_ms, ..kv::TxnStatus::default() };
+        let status = kv::TxnStatus {
+            expires_ms: command.expires_ms,
+            staged: command.staged,
+            staged_keys: command.staged_keys.clone(),
+            ..kv::TxnStatus::default()
+        };
         self.batch().put(Cf::Local, key, status.encode_to_vec());
         Ok(true)
+    }
+
+    /// Whether the primary was written since the transaction set out to commit. If by itself, this is a late copy of its
+    /// prepare, its record is forgotten already, and it must not be committed once more.
+    fn is_written_since(&self, command: &kv::IntentCommand) -> Result<bool, Fatal> {
+        let newest = mvcc::newest(self.shared.engine.as_ref(), &command.primary).map_err(fatal)?;
+        Ok(newest.is_some_and(|newest| newest.commit_ts.0 > command.min_commit_ts))
     }
 
     /// Turns a transaction's intents into versions, or removes them. Answers what is left of the last span.
@@ -122,15 +168,15 @@ impl Run<'_> {
         if !resolved.insert(key.clone()) {
             return;
         }
-        if let Some(ts) = commit {
-            assert!(ts.0 >= intent.prepare_ts, "a transaction commits at or above what its shards promised");
+        // Above its commit timestamp is only what a late copy of a prepare has left after the intent was resolved.
+        if let Some(ts) = commit.filter(|ts| ts.0 >= intent.prepare_ts) {
             self.put_version(key, ts, intent.value.as_deref());
         }
         self.batch().delete(Cf::Intents, &key[..]);
         self.intents_removed.push(key.clone());
     }
 
-    fn read_intent(&self, key: &[u8]) -> Result<Option<kv::Intent>, Fatal> {
+    pub(super) fn read_intent(&self, key: &[u8]) -> Result<Option<kv::Intent>, Fatal> {
         if !self.shared.intents.may_have(key) {
             return Ok(None);
         }

@@ -84,6 +84,8 @@ pub(super) enum Effect {
     Prepared(TxnId, Vec<kv::Write>),
     /// Shards were cut off: the node starts them.
     Cut,
+    /// A record says how its transaction ended: those who wait for that look again.
+    Decided,
     /// Intents are resolved: locks go, and those who waited look again.
     Resolved(TxnId),
 }
@@ -171,6 +173,7 @@ impl<'a> Run<'a> {
                     self.shared.locks.release_all(txn);
                 }
                 Effect::Prepared(txn, writes) => self.shared.marks.leave(txn, writes.iter().map(|write| &write.key)),
+                Effect::Decided => self.shared.marks.wake(),
                 Effect::Cut => self.shared.births.notify_one(),
                 Effect::Resolved(txn) => {
                     self.shared.locks.release_all(txn);
@@ -217,6 +220,7 @@ impl<'a> Run<'a> {
             Some(command::Body::Split(split)) => self.split(split, range),
             Some(command::Body::DeleteRange(delete)) => self.delete_range(delete),
             Some(command::Body::SweepRecords(sweep)) => self.sweep_records(sweep),
+            Some(command::Body::Bar(bar)) => self.bar(bar),
             None => Err(Fatal::damaged("a command of an unknown kind")),
         }
     }

@@ -14,7 +14,7 @@ use sharddb_storage as storage;
 use storage::Cf;
 
 use super::{
-    machine::{Run, done, fatal},
+    machine::{Effect, Run, done, fatal},
     range::load_aborts,
 };
 use crate::{local, mvcc};
@@ -26,9 +26,11 @@ impl Run<'_> {
         self.settle()?;
         let key = local::record(&command.primary, TxnId(command.txn));
         let present = self.read_record(&key)?;
-        if let Some(status) = &present
-            && status.state() != txn_status::State::Pending
-        {
+        let stands = |status: &kv::TxnStatus| {
+            // Whoever does not know that the transaction was staged meanwhile cannot know that it is not committed.
+            status.state() != txn_status::State::Pending || (status.staged && !command.staged)
+        };
+        if let Some(status) = present.as_ref().filter(|status| stands(status)) {
             return Ok(response::Body::TxnStatus(status.clone()));
         }
         if command.one_phase
@@ -45,11 +47,34 @@ impl Run<'_> {
             expires_ms: 0,
             intent_spans: command.intent_spans,
             decided_ms: command.now_ms,
-            floor_ts: 0,
-            unrecorded: command.commit && present.is_none(),
+            unrecorded: (command.commit || command.staged) && present.is_none(),
+            ..kv::TxnStatus::default()
         };
         self.batch().put(Cf::Local, key, status.encode_to_vec());
+        self.after(Effect::Decided);
         Ok(response::Body::TxnStatus(status))
+    }
+
+    /// Looks for a staged transaction's intents and sees to it that those missing never come. A record that says aborted,
+    /// where the missing intent would be, tells a late prepare; it lies in the key's range and goes the way of all records.
+    pub(super) fn bar(&mut self, command: kv::BarCommand) -> Result<response::Body, Fatal> {
+        self.settle()?;
+        let mut found = kv::FoundIntents { all: true, highest_ts: 0 };
+        for key in &command.keys {
+            if let Some(intent) = self.read_intent(key)?.filter(|intent| intent.txn == command.txn) {
+                found.highest_ts = found.highest_ts.max(intent.prepare_ts);
+                continue;
+            }
+            found.all = false;
+            let record = local::record(key, TxnId(command.txn));
+            if self.read_record(&record)?.is_none() {
+                let state = txn_status::State::Aborted.into();
+                let status = kv::TxnStatus { state, decided_ms: command.now_ms, ..kv::TxnStatus::default() };
+                self.shared.has_aborts.store(true, Ordering::SeqCst);
+                self.batch().put(Cf::Local, record, status.encode_to_vec());
+            }
+        }
+        Ok(response::Body::FoundIntents(found))
     }
 
     fn committed_in_one_phase(&self, command: &kv::DecideCommand) -> Result<Option<kv::TxnStatus>, Fatal> {
