@@ -185,35 +185,56 @@ fn has_quorum(configs: &[BTreeSet<u64>], granted: &BTreeSet<u64>) -> bool {
     configs.iter().all(|voters| voters.intersection(granted).count() > voters.len() / 2)
 }
 
+/// What a look at a replica has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// There is nothing to do until it is stirred or something happens between its node and another one.
+    Rest,
+    /// It is to be looked at again soon.
+    Unrest,
+    /// The same; and it would like to campaign.
+    Due,
+}
+
 impl Replica {
-    /// Looks whether something is to be done, as the host's pulse does again and again. Cheap while nothing is.
-    pub(crate) fn look(&self, now_ns: u64) {
-        if self.standing.alone.load(Ordering::Acquire) && self.leads() {
-            return;
+    /// Looks whether something is to be done.
+    pub(crate) fn look(&self, now_ns: u64) -> Found {
+        match (self.leads(), self.standing.alone.load(Ordering::Acquire)) {
+            (true, true) => Found::Rest,
+            (true, false) => self.look_as_leader(now_ns),
+            (false, _) if self.standing.votes.load(Ordering::Acquire) => self.look_as_voter(now_ns),
+            (false, _) => Found::Rest,
         }
-        if self.leads() {
-            let troubled = self.channel.troubled.load(Ordering::Acquire);
-            if (troubled || !self.holds_lease()) && self.is_due(now_ns) {
-                self.channel.troubled.store(false, Ordering::Release);
-                self.enqueue(Job::Assert);
-                self.due_ns.store(now_ns + ns(ASSERT_AGAIN), Ordering::Release);
-            }
-            return;
+    }
+
+    fn look_as_leader(&self, now_ns: u64) -> Found {
+        if !self.channel.troubled.load(Ordering::Acquire) && self.holds_lease() {
+            return Found::Rest;
         }
-        if !self.standing.votes.load(Ordering::Acquire) {
-            return;
+        if self.is_due(now_ns) {
+            self.channel.troubled.store(false, Ordering::Release);
+            self.enqueue(Job::Assert);
+            self.due_ns.store(now_ns + ns(ASSERT_AGAIN), Ordering::Release);
         }
-        match self.delay(now_ns) {
-            None => self.due_ns.store(0, Ordering::Release),
-            Some(delay) if self.due_ns.load(Ordering::Acquire) == 0 => {
-                self.due_ns.store(now_ns + delay + self.turn_ns(), Ordering::Release);
-            }
-            Some(_) if self.is_due(now_ns) => {
-                self.enqueue(Job::Campaign);
-                self.postpone_campaign();
-            }
-            Some(_) => {}
+        Found::Unrest
+    }
+
+    fn look_as_voter(&self, now_ns: u64) -> Found {
+        let Some(delay) = self.delay(now_ns) else {
+            self.due_ns.store(0, Ordering::Release);
+            return if self.doubts_leader() { Found::Unrest } else { Found::Rest };
+        };
+        if self.due_ns.load(Ordering::Acquire) == 0 {
+            self.due_ns.store(now_ns + delay + self.turn_ns(), Ordering::Release);
+            return Found::Unrest;
         }
+        if self.is_due(now_ns) { Found::Due } else { Found::Unrest }
+    }
+
+    /// Begins to campaign. If it comes to nothing, it is due again later.
+    pub(crate) fn begin_campaign(&self) {
+        self.enqueue(Job::Campaign);
+        self.postpone_campaign();
     }
 
     /// A node is back. Followers may have missed how far the log is committed, and wait for entries.
@@ -239,15 +260,20 @@ impl Replica {
             // It sends entries, and its first heartbeat is on its way.
             0 => Some(ns(PROMISE)),
             until if until <= now_ns => Some(0),
-            _ => {
-                // Since either of the two has started again, nothing says that it leads still: it may have lost what
-                // others have, so that only they can be elected.
-                if self.standing.leader_process.load(Ordering::Acquire) != peer.incarnation() {
-                    self.ask_leader_at(leader, self.term());
-                }
-                None
-            }
+            _ => None,
         }
+    }
+
+    /// Asks the leader whether it leads still, where nothing says so since either of the two has started again: it may have
+    /// lost what others have, so that only they can be elected. Answers whether there is such doubt.
+    fn doubts_leader(&self) -> bool {
+        let Some(leader) = self.leader() else { return false };
+        let process = self.host().support.peer(leader).incarnation();
+        let doubts = self.standing.leader_process.load(Ordering::Acquire) != process;
+        if doubts {
+            self.ask_leader_at(leader, self.term());
+        }
+        doubts
     }
 
     /// Time until this replica's turn, counted from when an election is called for.

@@ -14,7 +14,7 @@ use proto::raft::{Message, message::Body};
 use sharddb_proto as proto;
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::{log::GroupId, transport::Transport};
+use crate::{host::Host, log::GroupId};
 
 /// Why no answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +30,7 @@ pub(crate) enum Lost {
 /// What a group says to other nodes.
 pub(crate) struct Exchange {
     group: GroupId,
-    transport: Arc<dyn Transport>,
+    host: Arc<Host>,
     next: AtomicU64,
     /// Who waits for the answer to which request, and from which node.
     waiting: Mutex<HashMap<u64, (u64, oneshot::Sender<Body>)>>,
@@ -38,13 +38,13 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// `first` is random, so that no answer to a former process's request is taken for one to this one's.
-    pub(crate) fn new(group: GroupId, transport: Arc<dyn Transport>, first: u64) -> Self {
-        Self { group, transport, next: AtomicU64::new(first), waiting: Mutex::default() }
+    pub(crate) fn new(group: GroupId, host: Arc<Host>, first: u64) -> Self {
+        Self { group, host, next: AtomicU64::new(first), waiting: Mutex::default() }
     }
 
     /// Sends something that needs no answer, or is one.
     pub(crate) fn tell(&self, node: u64, id: u64, body: Body) {
-        self.transport.send(node, Message { group: self.group.0, id, body: Some(body) });
+        self.host.send(node, Message { group: self.group.0, id, body: Some(body) });
     }
 
     /// Sends a request at once, and waits for its answer when polled.

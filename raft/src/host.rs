@@ -1,8 +1,11 @@
 //! The groups of a volume: starting, finding, stopping, removing.
 
 use std::{
-    collections::{BTreeMap, HashSet, btree_map::Entry},
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet, HashSet, btree_map::Entry},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use futures::future::join_all;
@@ -23,7 +26,7 @@ use crate::{
     inbox::{Job, is_request},
     link::{Channel, Links},
     log::{Done, GroupId, LogError, LogStatistics, SharedLog},
-    pulse,
+    pulse::Pulse,
     snapshot::{Offers, clean},
     state_machine::{Driver, StateMachine},
     store::GroupLog,
@@ -48,6 +51,10 @@ pub(crate) struct Host {
     pub(crate) offers: Offers,
     random: Mutex<StdRng>,
     woken: Notify,
+    /// Groups that the pulse is to look at.
+    restless: Mutex<BTreeSet<GroupId>>,
+    /// Messages that groups have sent.
+    messages: AtomicU64,
 }
 
 impl Host {
@@ -62,6 +69,22 @@ impl Host {
 
     pub(crate) async fn woken(&self) {
         self.woken.notified().await;
+    }
+
+    /// Has the pulse look at groups.
+    pub(crate) fn stir(&self, groups: impl IntoIterator<Item = GroupId>) {
+        self.restless.lock().extend(groups);
+    }
+
+    /// Takes the groups that are to be looked at.
+    pub(crate) fn restless(&self) -> BTreeSet<GroupId> {
+        std::mem::take(&mut *self.restless.lock())
+    }
+
+    /// Sends a message of a group.
+    pub(crate) fn send(&self, node: u64, message: Message) {
+        self.messages.fetch_add(1, Ordering::Relaxed);
+        self.surroundings.transport.send(node, message);
     }
 }
 
@@ -95,7 +118,8 @@ impl RaftHost {
         let support = Support::new(Arc::clone(&surroundings.clock), random.next_u64().max(1));
         let offers = Offers::default();
         let (random, woken) = (Mutex::new(random), Notify::new());
-        let host = Arc::new(Host { node, log, surroundings, support, offers, random, woken });
+        let (restless, messages) = Default::default();
+        let host = Arc::new(Host { node, log, surroundings, support, offers, random, woken, restless, messages });
         let (groups, started, pulse) = Default::default();
         Self { host, groups, started, flushes: None, pulse }
     }
@@ -124,13 +148,12 @@ impl RaftHost {
 
     /// Takes a message that came from a node. Never blocks; what cannot be taken is refused or lost.
     pub fn receive(&self, from: u64, message: Message) {
-        let send = |group, id, body| {
-            self.host.surroundings.transport.send(from, Message { group, id, body: Some(body) });
-        };
+        let send = |group, id, body| self.host.send(from, Message { group, id, body: Some(body) });
         let Message { group, id, .. } = message;
         match &message.body {
             Some(Body::Heartbeat(heartbeat)) => {
-                return send(0, id, Body::HeartbeatAnswer(self.host.support.promise(from, heartbeat)));
+                let body = Some(Body::HeartbeatAnswer(self.host.support.promise(from, heartbeat)));
+                return self.host.surroundings.transport.send(from, Message { group: 0, id, body });
             }
             Some(Body::HeartbeatAnswer(answer)) => return self.host.support.count(from, answer),
             _ => {}
@@ -229,7 +252,7 @@ impl RaftHost {
 
     /// Starts the pulse with the first group.
     fn beat(&self) {
-        let start = || tokio::spawn(pulse::run(Arc::clone(&self.host), Arc::clone(&self.groups))).abort_handle();
+        let start = || tokio::spawn(Pulse::new(Arc::clone(&self.host), Arc::clone(&self.groups)).run()).abort_handle();
         self.pulse.lock().get_or_insert_with(start);
     }
 
@@ -242,6 +265,8 @@ impl RaftHost {
             Entry::Occupied(_) => false,
         };
         if entered {
+            // What has happened to it before could not be looked at.
+            group.replica().stir();
             return Ok(group);
         }
         group.stop().await;
@@ -307,6 +332,11 @@ impl RaftHost {
         self.host.log.failure()
     }
 
+    /// Messages that groups have sent to other nodes. Heartbeats between nodes are not among them.
+    pub fn messages(&self) -> u64 {
+        self.host.messages.load(Ordering::Relaxed)
+    }
+
     /// What the log has done since it was opened.
     pub fn log_statistics(&self) -> LogStatistics {
         self.host.log.statistics()
@@ -343,6 +373,8 @@ fn config(id: GroupId, restores: bool) -> Config {
         broadcast_submitted_on_append: Some(true),
         max_append_entries: Some(APPEND_BATCH_ENTRIES),
         snapshot_policy: SnapshotPolicy::Never,
+        // Nobody reads these statistics, and thousands of groups would keep them.
+        log_stage_capacity: Some(1),
         // What goes is decided in `compact`.
         max_in_snapshot_log_to_keep: u64::MAX,
         ..Config::default()

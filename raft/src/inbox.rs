@@ -84,12 +84,24 @@ impl Inbox {
             Job::Request { from, id, body } => self.answer(from, id, body).await,
             Job::Campaign => campaign(&self.replica).await,
             Job::Elect => self.elect(None).await.map(drop),
-            Job::Assert => self.replica.raft.trigger().heartbeat().await.map_err(io::Error::other),
+            Job::Assert => self.assert().await,
             Job::Revive(node) => self.revive(node).await,
         };
         if let Err(error) = done {
             tracing::debug!(group = self.replica.id().0, %error, "a Raft group could not do what it was asked to");
         }
+    }
+
+    /// Collects acceptance of the term. What was given up for an election that openraft has passed over, because this replica
+    /// had just won an earlier one, is had again: openraft knows of no later vote, and all that was handed to it is done.
+    async fn assert(&mut self) -> io::Result<()> {
+        let replica = &self.replica;
+        let view = view(replica).await?;
+        let (lease, term) = (&replica.channel.lease, view.vote.leader_id.term);
+        if view.leads(replica.node()) && lease.forfeited() > term {
+            lease.reclaim(term);
+        }
+        replica.raft.trigger().heartbeat().await.map_err(io::Error::other)
     }
 
     async fn answer(&mut self, from: u64, id: u64, body: Body) -> io::Result<()> {
@@ -167,6 +179,7 @@ impl Inbox {
                 true => lease.reclaim(view.vote.leader_id.term),
                 false => lease.restore(candidate.term, forfeited),
             }
+            replica.stir();
         }
         Ok(wire::vote_answer(&answer))
     }
@@ -223,7 +236,7 @@ impl Inbox {
         if now < term {
             return Ok(());
         }
-        replica.channel.lease.forfeit(term + 1);
+        replica.channel.lease.resign(term);
         replica.channel.exchange.tell(from, 0, Body::Resigned(Resigned { term }));
         Ok(())
     }
@@ -232,6 +245,7 @@ impl Inbox {
         let vote = view(&self.replica).await?.vote;
         if vote.leader_id.term == term && vote.leader_id.node_id == from {
             self.replica.standing.resigned.fetch_max(term, Ordering::AcqRel);
+            self.replica.stir();
         }
         Ok(())
     }

@@ -41,6 +41,8 @@ struct Terms {
     generation: u64,
     /// Terms below this one are given up: this replica has voted in it, or may have.
     forfeited: u64,
+    /// Others were told that this replica leads no more in terms up to this one, and act on it.
+    resigned: u64,
     /// Another replica was asked to take over.
     handing_over: bool,
     /// In which epoch each node has accepted the term.
@@ -66,8 +68,8 @@ impl Lease {
             return;
         }
         self.until_ns.store(0, Ordering::Release);
-        let Terms { generation, forfeited, .. } = *terms;
-        *terms = Terms { term, generation, forfeited, ..Terms::default() };
+        let Terms { generation, forfeited, resigned, .. } = *terms;
+        *terms = Terms { term, generation, forfeited, resigned, ..Terms::default() };
     }
 
     /// This replica does not lead. What it held goes on until it ends or is revoked: nobody was told otherwise.
@@ -91,7 +93,7 @@ impl Lease {
     /// Looks again whether it holds, and until when.
     pub(crate) fn renew(&self, node: u64, members: &Members, support: &Support) -> bool {
         let terms = self.terms.lock();
-        if terms.term == 0 || terms.term < terms.forfeited || terms.handing_over {
+        if terms.term <= terms.resigned || terms.term < terms.forfeited || terms.handing_over {
             return false;
         }
         let expiry = |voter: u64| {
@@ -112,6 +114,13 @@ impl Lease {
         let mut terms = self.terms.lock();
         terms.forfeited = terms.forfeited.max(term);
         self.until_ns.store(0, Ordering::Release);
+    }
+
+    /// Ends it at once: others are about to be told that this replica leads no more in `term`. Nothing brings it back.
+    pub(crate) fn resign(&self, term: u64) {
+        self.forfeit(term + 1);
+        let mut terms = self.terms.lock();
+        terms.resigned = terms.resigned.max(term);
     }
 
     /// The same unless it holds: this replica is about to vote for somebody else in `term`. Answers whether it holds.
@@ -324,6 +333,21 @@ mod tests {
         three.supported_by(2);
         three.accepted_by(2, 7);
         assert!(three.renew(&[&[1, 2, 3]]), "it was elected later, in a lower term");
+    }
+
+    #[test]
+    fn a_term_that_was_resigned_never_has_a_lease_again() {
+        let three = Three::new();
+        three.lease.begin(5);
+        three.supported_by(2);
+        three.lease.forfeit(6);
+        three.lease.reclaim(5);
+        three.accepted_by(2, 5);
+        assert!(three.renew(&[&[1, 2, 3]]), "the election in 6 was not held");
+        three.lease.resign(5);
+        three.lease.reclaim(5);
+        three.accepted_by(2, 5);
+        assert!(!three.renew(&[&[1, 2, 3]]), "others may have been elected since");
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub(crate) struct Channel {
 
 impl Channel {
     pub(crate) fn new(group: GroupId, host: Arc<Host>) -> Arc<Self> {
-        let exchange = Exchange::new(group, Arc::clone(&host.surroundings.transport), host.random() >> 1);
+        let exchange = Exchange::new(group, Arc::clone(&host), host.random() >> 1);
         let (lease, leave, has_past) = (Lease::default(), Mutex::default(), host.log.vote(group).is_some());
         Arc::new(Self { group, host, exchange, lease, troubled: AtomicBool::new(false), has_past, leave })
     }
@@ -117,6 +117,7 @@ impl Link {
             let answer = answer.await;
             if answer.is_err() && channel.host.support.is_supported_by(target) {
                 channel.troubled.store(true, Ordering::Release);
+                channel.host.stir([channel.group]);
             }
             let Body::AppendAnswer(answer) = answer.map_err(lost)? else { return Err(nonsense()) };
             let result = wire::read_append_answer(&answer).map_err(|error| failed(&error))?;

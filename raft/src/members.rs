@@ -93,6 +93,7 @@ impl Group {
         // Leases that were had by the old voters alone must have been had by the new ones too.
         let lease = &self.replica().channel.lease;
         lease.await_voters(voters.clone());
+        self.replica().stir();
         self.assert();
         let changed = self.change(ChangeMembers::ReplaceAllVoters(voters.clone())).await;
         let members = self.members();

@@ -126,6 +126,11 @@ impl Replica {
         self.jobs.try_send(job).is_ok()
     }
 
+    /// Has the pulse look at this replica: something has happened that it may have to do something about.
+    pub(crate) fn stir(&self) {
+        self.host().stir([self.id()]);
+    }
+
     /// Tells every other member that this node leads no more in a term it led in.
     pub(crate) fn tell_resigned(&self, term: u64) {
         let members = self.members();
@@ -195,6 +200,7 @@ impl Replica {
         }
         let now = Leadership { term, leader: metrics.current_leader, ready: leads && applied_term == term };
         self.leadership.send_if_modified(|known| std::mem::replace(known, now) != now);
+        self.stir();
     }
 
     /// This replica leads no more.
@@ -204,7 +210,7 @@ impl Replica {
         }
         let term = self.term();
         self.lease().end();
-        self.lease().forfeit(term + 1);
+        self.lease().resign(term);
         self.tell_resigned(term);
         self.leadership.send_modify(|leadership| leadership.ready = false);
     }

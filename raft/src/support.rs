@@ -101,6 +101,18 @@ impl Peer {
     }
 }
 
+/// What groups make of another node. As long as it stays the same, the node gives none of them anything to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tie {
+    node: u64,
+    /// Whether this node's promise to it holds, and to which of its processes.
+    promised: bool,
+    incarnation: u64,
+    /// Whether its support for this node holds, and in which epoch.
+    supports: bool,
+    epoch: Epoch,
+}
+
 /// All other nodes, as this one knows them.
 pub(crate) struct Support {
     pub(crate) clock: Arc<dyn MonotonicClock>,
@@ -152,6 +164,19 @@ impl Support {
         let mut nodes: Vec<u64> = shared.map(|(node, _)| *node).collect();
         nodes.sort_unstable();
         nodes
+    }
+
+    /// What groups make of all other nodes now, in order.
+    pub(crate) fn ties(&self) -> Vec<Tie> {
+        let now = self.now_ns();
+        let tie = |(node, peer): (&u64, &Arc<Peer>)| {
+            let (epoch, until) = peer.support();
+            let (promised, supports) = (now < peer.promised_until(), now < until);
+            Tie { node: *node, promised, incarnation: peer.incarnation(), supports, epoch }
+        };
+        let mut ties: Vec<Tie> = self.peers.read().iter().map(tie).collect();
+        ties.sort_unstable_by_key(|tie| tie.node);
+        ties
     }
 
     /// The nodes that are heard again since the last call.

@@ -121,6 +121,7 @@ impl Drop for TakeBack<'_> {
     fn drop(&mut self) {
         let replica = self.group.replica();
         replica.channel.lease.take_back(self.leave);
+        replica.stir();
         if replica.leads() {
             // With a full inbox the pulse asks again soon.
             let _enqueued = replica.enqueue(Job::Assert);

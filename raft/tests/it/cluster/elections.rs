@@ -159,6 +159,27 @@ fn an_idle_cluster_sends_only_heartbeats_between_nodes() {
 }
 
 #[test]
+fn groups_of_a_cluster_that_starts_again_are_led_by_all_of_its_nodes() {
+    simulate(|| async {
+        let mut cluster = Cluster::new(3, 9);
+        for id in 1..=200 {
+            cluster.form_group(GroupId(id), [1 + id % 3, 1 + (id + 1) % 3, 1 + (id + 2) % 3]).await;
+        }
+        for node in 1..=3 {
+            cluster.crash(node).await;
+        }
+        for node in 1..=3 {
+            cluster.restart(node).await;
+        }
+        cluster.until("all groups are led", || (1..=200).all(|id| cluster.leader(GroupId(id)).is_some())).await;
+        for node in 1..=3 {
+            let leads = (1..=200).filter(|id| cluster.leader(GroupId(*id)) == Some(node)).count();
+            assert!((40..=95).contains(&leads), "node {node} leads {leads} of 200 groups");
+        }
+    });
+}
+
+#[test]
 fn two_hundred_groups_fail_over_together() {
     simulate(|| async {
         let mut cluster = Cluster::new(3, 8);
