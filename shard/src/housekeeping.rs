@@ -82,16 +82,23 @@ async fn sweep_replica(replica: &Replica, rest: Option<kv::Span>) -> Result<Opti
     Ok(rest)
 }
 
-/// Drops versions and records that nobody needs any more.
+/// Drops versions and records that nobody needs any more. Costs nothing where none were left and nothing has changed since.
 pub(crate) async fn collect_garbage(replica: &Arc<Replica>, safe: Timestamp) -> Result<response::Body, Failure> {
-    let garbage = Arc::clone(replica);
     replica.shared.collected.fetch_max(safe.0, Ordering::SeqCst);
+    let changes = replica.shared.changes();
+    if replica.shared.clean_at.load(Ordering::SeqCst) == changes {
+        return Ok(response::Body::Done(kv::Done {}));
+    }
+    let garbage = Arc::clone(replica);
     let collect = move || mvcc::collect(garbage.engine(), &garbage.shared.span(), safe);
     let collected = replica.environment.raft.blocking().run(collect).await;
     let collected = collected.ok_or_else(|| Failure::Internal("collecting garbage panicked".to_owned()))?;
-    collected.map_err(|error| read_failure(&error))?;
+    let collected = collected.map_err(|error| read_failure(&error))?;
     if replica.serving_term().is_ok() {
         sweep_records(replica, safe.millis()).await?;
+    }
+    if !collected.unripe && !has_records(replica)? {
+        replica.shared.clean_at.store(changes, Ordering::SeqCst);
     }
     Ok(response::Body::Done(kv::Done {}))
 }
@@ -116,6 +123,12 @@ async fn sweep_records(replica: &Arc<Replica>, before_ms: u64) -> Result<(), Fai
     }
     let sweep = kv::SweepRecords { before_ms, records: ended.aborted };
     replica.propose(at, command::Body::SweepRecords(sweep)).await.map(drop)
+}
+
+fn has_records(replica: &Replica) -> Result<bool, Failure> {
+    let records = local::records(&replica.shared.span());
+    let cursor = replica.engine().cursor(Cf::Local, &records);
+    cursor.and_then(|mut cursor| cursor.first()).map_err(|error| read_failure(&error))
 }
 
 /// The shard's records that were decided at or before `before_ms`.

@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 use parking_lot::RwLock;
 use prost::Message;
 use proto::{ShardId, Timestamp, TxnId, kv, meta::RangeDescriptor};
@@ -31,6 +32,7 @@ use crate::{
     local,
     locks::{LockTable, LongWait},
     replica::{Failure, Replica, Start},
+    serving::LateTakeovers,
 };
 
 /// An intent whose transaction has no record is given this long before its transaction is aborted: its coordinator may
@@ -46,6 +48,9 @@ pub(crate) const PENDING_RECHECK: Duration = Duration::from_millis(10);
 
 /// Time after which the task that starts shards sees whether its node is gone.
 const BIRTHS_CHECK: Duration = Duration::from_secs(5);
+
+/// Shards that are started at once. A start waits for the log, whose syncs they share.
+const STARTS_MAX: usize = 256;
 
 /// Where timestamps come from.
 pub trait Oracle: Send + Sync {
@@ -95,6 +100,9 @@ pub struct Environment {
     pub(crate) births: Arc<Notify>,
     /// Whose transactions may still go on.
     pub(crate) living: Known,
+    /// Grows whenever the node has another replica, one less, or one with another range.
+    pub(crate) ranges_version: Arc<AtomicU64>,
+    pub(crate) late_takeovers: LateTakeovers,
 }
 
 /// Why shards could not be opened.
@@ -146,6 +154,17 @@ impl Inner {
     pub(crate) fn replicas(&self) -> Vec<Arc<Replica>> {
         self.replicas.read().values().cloned().collect()
     }
+
+    fn enter(&self, replica: &Arc<Replica>) {
+        self.replicas.write().insert(replica.shared.shard, Arc::clone(replica));
+        self.environment.ranges_version.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Lets go of a replica.
+    pub(crate) fn leave(&self, shard: ShardId) {
+        self.replicas.write().remove(&shard);
+        self.environment.ranges_version.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 impl Environment {
@@ -159,6 +178,8 @@ impl Environment {
             follower_reads: AtomicU64::default(),
             births: Arc::default(),
             living: Known::default(),
+            ranges_version: Arc::default(),
+            late_takeovers: LateTakeovers::default(),
         }
     }
 
@@ -240,11 +261,14 @@ impl Node {
                 return Ok(());
             }
             let (raft, written) = (&self.inner.environment.raft, self.inner.environment.raft.written());
-            let logged: HashSet<GroupId> = raft.known_groups().into_iter().collect();
-            for range in missing {
-                let start = self.how_to_start(&range, &logged, written)?;
-                self.start(range, start).await?;
-            }
+            let logged: &HashSet<GroupId> = &raft.known_groups().into_iter().collect();
+            let starts = missing.into_iter().map(|range| async move {
+                let start = self.how_to_start(&range, logged, written)?;
+                self.start(range, start).await
+            });
+            // Each is brought to its end, also where one has failed.
+            let started: Vec<Result<(), OpenError>> = stream::iter(starts).buffer_unordered(STARTS_MAX).collect().await;
+            started.into_iter().collect::<Result<(), _>>()?;
         }
     }
 
@@ -283,10 +307,9 @@ impl Node {
     }
 
     pub(crate) async fn start(&self, range: kv::Range, start: Start) -> Result<(), OpenError> {
-        let shard = ShardId(range.shard);
         let environment = Arc::clone(&self.inner.environment);
         let replica = Replica::start(range, environment, Arc::clone(&self.inner.locks), start).await?;
-        self.inner.replicas.write().insert(shard, Arc::clone(&replica));
+        self.inner.enter(&replica);
         if replica.group.is_leader() {
             replica.served().await;
         }
@@ -304,6 +327,11 @@ impl Node {
     pub fn served(&self) -> BTreeSet<u64> {
         let serves = |replica: &Arc<Replica>| replica.serving_term().is_ok().then_some(replica.shared.shard.0);
         self.inner.replicas.read().values().filter_map(serves).collect()
+    }
+
+    /// Grows whenever this node has another replica, one less, or one with another range.
+    pub fn ranges_version(&self) -> u64 {
+        self.inner.environment.ranges_version.load(Ordering::SeqCst)
     }
 
     /// Every replica's shard as the range map has it, as far as the replica knows.

@@ -67,7 +67,7 @@ impl Node {
             let message = format!("shard {shard} is led by the replica that is to be removed");
             return Err(Failure::Refused(kv::Refused { sqlstate: "55006".to_owned(), message }));
         }
-        self.inner.replicas.write().remove(&ShardId(shard));
+        self.inner.leave(ShardId(shard));
         self.remove(&replica).await.map_err(internal)?;
         Ok(done())
     }

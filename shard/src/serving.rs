@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use proto::{Epoch, ShardId, Timestamp, TxnId, kv};
 use sharddb_proto as proto;
 use sharddb_raft as raft;
@@ -24,11 +25,16 @@ use tokio::time::Instant;
 
 use crate::replica::{Failure, Replica};
 
-/// Pause before a new leader asks again for what it needs to begin: its lease, a timestamp.
+/// First pause before a new leader asks again for what it needs to begin: its lease, a timestamp. Doubles.
 const TAKEOVER_PAUSE: Duration = Duration::from_millis(5);
+/// Longest pause: thousands of new leaders may wait.
+const TAKEOVER_PAUSE_MAX: Duration = Duration::from_millis(80);
 
 /// A takeover that takes longer is worth a word in the log.
 const TAKEOVER_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Time in which late takeovers are told of once.
+const LATE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The term of the first leader that a group born by a split can have.
 const FIRST_TERM: u64 = 1;
@@ -116,6 +122,35 @@ impl Replica {
     }
 }
 
+/// Takeovers of a node that have waited for their leases for long. A node that hears too few others may have thousands of
+/// them, and tells of them together.
+#[derive(Debug, Default)]
+pub(crate) struct LateTakeovers {
+    state: Mutex<(usize, Option<Instant>)>,
+}
+
+/// One of them, until it is dropped.
+struct Late<'a>(&'a LateTakeovers);
+
+impl LateTakeovers {
+    fn enter(&self, shard: ShardId) -> Late<'_> {
+        let mut state = self.state.lock();
+        let (shards, told) = &mut *state;
+        *shards += 1;
+        if told.is_none_or(|told| told.elapsed() >= LATE_INTERVAL) {
+            *told = Some(Instant::now());
+            tracing::warn!(shards, like = %shard, "new leaders get no lease: too few voters can be heard, or support others");
+        }
+        Late(self)
+    }
+}
+
+impl Drop for Late<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().0 -= 1;
+    }
+}
+
 /// Follows a group's leadership for as long as its replica lives.
 pub(crate) async fn follow(replica: Weak<Replica>) {
     let Some(strong) = replica.upgrade() else { return };
@@ -152,14 +187,15 @@ async fn take_over(replica: &Arc<Replica>, term: u64) {
         return;
     }
     let (shard, since) = (replica.shared.shard, Instant::now());
-    let mut told = false;
+    let (mut late, mut pause) = (None, TAKEOVER_PAUSE);
     while replica.group.lease() != Some(term) {
-        tokio::time::sleep(TAKEOVER_PAUSE).await;
-        if !told && since.elapsed() >= TAKEOVER_PATIENCE {
-            told = true;
-            tracing::warn!(%shard, term, "a new leader gets no lease: too few voters can be heard, or support others");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(TAKEOVER_PAUSE_MAX);
+        if late.is_none() && since.elapsed() >= TAKEOVER_PATIENCE {
+            late = Some(replica.environment.late_takeovers.enter(shard));
         }
     }
+    drop(late);
     // Asked for after the lease began: above every timestamp that anybody read at under an earlier one.
     let floor = loop {
         match replica.environment.oracle.timestamp().await {

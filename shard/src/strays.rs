@@ -55,7 +55,7 @@ impl Node {
                 return Ok(false);
             }
             let raft = Arc::clone(&self.inner.environment.raft);
-            self.inner.replicas.write().remove(&shard);
+            self.inner.leave(shard);
             raft.stop_group(GroupId(shard.0)).await;
             if raft.log_end(GroupId(shard.0)).await? == suspect.log_end {
                 self.remove(&replica).await?;

@@ -54,8 +54,14 @@ pub(crate) struct Shared {
     pub(crate) collected: AtomicU64,
     /// Counts beginnings and ends of replacing the whole state: odd while that is under way.
     restores: AtomicU64,
+    /// Grows after every change of the state by commands or a snapshot.
+    changes: AtomicU64,
+    /// What `changes` was when no garbage was left, nor anything that time makes garbage of; 0 before.
+    pub(crate) clean_at: AtomicU64,
     /// Told when a shard was cut off this one.
     pub(crate) births: Arc<Notify>,
+    /// Of the node: grows with every change of the range.
+    ranges_version: Arc<AtomicU64>,
 }
 
 /// Applies a shard's commands.
@@ -108,7 +114,10 @@ impl Shared {
             retired: RwLock::new(false),
             restores: AtomicU64::new(0),
             collected: AtomicU64::new(0),
+            changes: AtomicU64::new(1),
+            clean_at: AtomicU64::new(0),
             births: Arc::clone(&environment.births),
+            ranges_version: Arc::clone(&environment.ranges_version),
         };
         range::load_intents(&shared)?;
         range::load_aborts(&shared)?;
@@ -126,6 +135,17 @@ impl Shared {
         let restores = self.restores.load(Ordering::SeqCst);
         let stands = restores.is_multiple_of(2) && self.retired.try_read().is_some_and(|retired| !*retired);
         stands.then_some(restores)
+    }
+
+    /// How far its state has changed. Read before the state is, it misses nothing that is not in there.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
+    }
+
+    /// Takes over another range.
+    pub(super) fn set_range(&self, range: kv::Range) {
+        *self.range.write() = range;
+        self.ranges_version.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(crate) fn span(&self) -> Span {
@@ -281,6 +301,9 @@ impl StateMachine for Machine {
         }
         run.batch().put(Cf::Local, local::position(self.shared.shard), position);
         run.settle()?;
+        if !commands.is_empty() {
+            self.shared.changes.fetch_add(1, Ordering::SeqCst);
+        }
         Ok(outcomes)
     }
 
@@ -300,6 +323,7 @@ impl StateMachine for Machine {
         self.shared.restores.fetch_add(1, Ordering::SeqCst);
         let restored = snapshot::restore(&self.shared, directory, position);
         self.shared.restores.fetch_add(1, Ordering::SeqCst);
+        self.shared.changes.fetch_add(1, Ordering::SeqCst);
         restored
     }
 }

@@ -44,7 +44,7 @@ impl Run<'_> {
         let own = kv::Range { span: Some(own), epoch, ..range };
         let descriptor = local::descriptor(self.shared.shard);
         self.batch().put(Cf::Local, descriptor, own.encode_to_vec());
-        *self.shared.range.write() = own;
+        self.shared.set_range(own);
         self.after(Effect::Cut);
         self.settle()?;
         load_intents(self.shared)?;

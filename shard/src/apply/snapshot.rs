@@ -58,7 +58,7 @@ pub(super) fn restore(shared: &Shared, directory: &Path, position: Bytes) -> Res
     for (_, cf, span) in spans(shared) {
         batch.delete_range(cf, span);
     }
-    *shared.range.write() = range.clone();
+    shared.set_range(range.clone());
     let spans = spans(shared);
     for (_, cf, span) in spans.clone() {
         batch.delete_range(cf, span);

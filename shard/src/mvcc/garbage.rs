@@ -13,14 +13,23 @@ use super::{
 /// Versions dropped in one batch: small, so that writers are not held up.
 const BATCH_VERSIONS: usize = 4096;
 
+/// What collecting came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Collected {
+    /// Versions that were dropped.
+    pub(crate) dropped: u64,
+    /// Whether versions above the safe point are left: a later one may make garbage of them, or of those below them.
+    pub(crate) unripe: bool,
+}
+
 /// Drops versions in `span` that no snapshot at or above `safe` sees: all but the newest at or below `safe`, and that one
-/// too when it is a deletion. Answers how many.
+/// too when it is a deletion.
 ///
 /// Needs no order with concurrent commits: those add versions above `safe` only.
-pub(crate) fn collect(engine: &dyn Engine, span: &Span, safe: Timestamp) -> Result<u64> {
+pub(crate) fn collect(engine: &dyn Engine, span: &Span, safe: Timestamp) -> Result<Collected> {
     let mut cursor = engine.cursor(Cf::Data, span)?;
     let mut batch = Batch::default();
-    let mut dropped = 0;
+    let mut collected = Collected::default();
     let mut key: Vec<u8> = Vec::new();
     // Whether the version that a snapshot at `safe` sees of this key has been passed.
     let mut passed = false;
@@ -35,8 +44,9 @@ pub(crate) fn collect(engine: &dyn Engine, span: &Span, safe: Timestamp) -> Resu
         let tombstone = decode_version(cursor.value()).ok_or_else(damaged)?.is_none();
         if (ts <= safe && passed) || (visible && tombstone) {
             batch.delete(Cf::Data, cursor.key());
-            dropped += 1;
+            collected.dropped += 1;
         }
+        collected.unripe |= ts > safe;
         passed |= visible;
         if batch.operations().len() >= BATCH_VERSIONS {
             engine.write(&std::mem::take(&mut batch))?;
@@ -46,7 +56,7 @@ pub(crate) fn collect(engine: &dyn Engine, span: &Span, safe: Timestamp) -> Resu
     if !batch.is_empty() {
         engine.write(&batch)?;
     }
-    Ok(dropped)
+    Ok(collected)
 }
 
 #[cfg(test)]
@@ -119,11 +129,13 @@ mod tests {
         fn collecting_garbage_changes_no_snapshot_at_or_above_the_safe_point(history in histories(), safe in 0_u64..45) {
             let engine = engine(&history);
             let before: Vec<_> = (safe..46).map(|ts| scan(engine.as_ref(), ts, Direction::Forward)).collect();
-            collect(engine.as_ref(), &Span::default(), Timestamp(safe)).expect("collects");
+            let collected = collect(engine.as_ref(), &Span::default(), Timestamp(safe)).expect("collects");
             let after: Vec<_> = (safe..46).map(|ts| scan(engine.as_ref(), ts, Direction::Forward)).collect();
             prop_assert_eq!(before, after);
             let again = collect(engine.as_ref(), &Span::default(), Timestamp(safe)).expect("collects");
-            prop_assert_eq!(again, 0);
+            prop_assert_eq!(again, Collected { dropped: 0, unripe: collected.unripe });
+            let late = collect(engine.as_ref(), &Span::default(), Timestamp::MAX).expect("collects");
+            prop_assert!(collected.unripe || late.dropped == 0);
         }
     }
 }
