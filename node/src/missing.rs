@@ -5,7 +5,11 @@
 //! * An empty replica of a voter is made only where the node never had one, so that it has promised and acknowledged nothing:
 //!   the log knows of every group that it ever had, but of those that it was taken off.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use kv::Client;
 use proto::{
@@ -59,6 +63,7 @@ impl Missing {
     /// Shards that the range map has here and this node has not.
     fn missed(&self) -> Vec<ShardId> {
         let (map, present) = (self.client.ranges(), self.node.shards());
+        let present: HashSet<ShardId> = present.into_iter().collect();
         let here = map.all().iter().filter(|route| route.replicas.contains(&self.own)).map(|route| route.shard);
         here.filter(|shard| !present.contains(shard)).collect()
     }

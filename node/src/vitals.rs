@@ -62,6 +62,10 @@ impl Vitals for NodeVitals {
         self.node.served()
     }
 
+    fn ranges_version(&self) -> u64 {
+        self.node.ranges_version()
+    }
+
     fn ranges(&self) -> Vec<RangeDescriptor> {
         self.node.descriptors()
     }

@@ -44,6 +44,9 @@ const SILENCE_MS: u64 = HEARTBEAT_MS + HEARTBEAT_MS / 2;
 const RETRY_MIN_MS: u64 = 2000;
 /// Longest pause.
 const RETRY_MAX_MS: u64 = 60_000;
+/// While more steps than this are under way, the end of one is no reason to look for another: in a cluster of thousands of
+/// shards that are to be spread, a look takes longer than a step.
+const GATHERED: usize = 16;
 /// A step that takes longer hangs.
 const STEP_DEADLINE: Duration = Duration::from_secs(3600);
 
@@ -148,6 +151,9 @@ async fn drive(inner: Weak<Inner>, mover: Arc<dyn Mover>) {
             Some(ended) = steps.tasks.join_next_with_id() => {
                 let Some(inner) = inner.upgrade() else { return };
                 steps.end(&Meta { inner }, ended);
+                if steps.running.len() > GATHERED {
+                    continue;
+                }
             }
             changed = leadership.changed() => if changed.is_err() { return },
         }
@@ -178,6 +184,10 @@ impl Steps {
         let running: Vec<Action> = self.running.values().map(|(_, action)| action.clone()).collect();
         let actions = plan(&view, &running, &held, Limits::default());
         self.quiet = Some(signature).filter(|_| actions.is_empty());
+        let moves = actions.iter().filter(|action| matches!(action, Action::MoveLeader { .. })).count();
+        if moves > 0 {
+            tracing::info!(moves, "placement hands leads over");
+        }
         for action in actions {
             self.start(meta, mover, action);
         }
@@ -191,7 +201,11 @@ impl Steps {
     }
 
     fn start(&mut self, meta: &Meta, mover: &Arc<dyn Mover>, action: Action) {
-        tracing::info!(%action, "placement");
+        match &action {
+            Action::Change { .. } => tracing::info!(%action, "placement"),
+            // There may be thousands of them.
+            Action::MoveLeader { .. } => tracing::debug!(%action, "placement"),
+        }
         let (job, progress) = meta.inner.jobs.lock().begin(action.clone(), meta.inner.clock.now_ms());
         let (mover, step) = (Arc::clone(mover), action.clone());
         let task = self.tasks.spawn(async move {

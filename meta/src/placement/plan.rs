@@ -76,7 +76,7 @@ impl<'a> Planner<'a> {
         running.iter().for_each(|action| board.count(action));
         let busy: BTreeSet<u64> = running.iter().map(Action::shard).chain(held.iter().copied()).collect();
         let mut groups: Vec<&Group> = view.groups.iter().filter(|group| !busy.contains(&group.shard)).collect();
-        groups.sort_by_key(|group| {
+        groups.sort_by_cached_key(|group| {
             let live = group.voters.iter().filter(|node| !board.is_leaving(**node)).count();
             (group.shard != META, live >= group.wanted, live, group.shard)
         });

@@ -31,6 +31,9 @@ pub trait Vitals: Send + Sync + 'static {
     /// The shards that it leads and holds the lease of.
     fn leads(&self) -> BTreeSet<u64>;
 
+    /// Grows whenever it has another replica, one less, or one with another range.
+    fn ranges_version(&self) -> u64;
+
     /// The ranges of all its replicas, as they know them.
     fn ranges(&self) -> Vec<RangeDescriptor>;
 
@@ -51,8 +54,8 @@ pub trait Waits: Send + Sync + 'static {
 #[derive(Default)]
 struct Said {
     leads: Option<BTreeSet<u64>>,
-    /// Epochs of the ranges when the map was found to know them.
-    epochs: BTreeMap<u64, u64>,
+    /// The version of the ranges when the map was found to know them.
+    ranges: Option<u64>,
 }
 
 impl RemoteMeta {
@@ -83,10 +86,9 @@ impl RemoteMeta {
         let (node, statistics) = (Some(vitals.node()), Some(vitals.statistics()));
         let answer = self.heartbeat(NodeHeartbeat { node, statistics, leads: shards }).await?;
         said.leads = (!answer.want_leads).then_some(leads);
-        let ranges = vitals.ranges();
-        let epochs: BTreeMap<u64, u64> = ranges.iter().map(|range| (range.shard, range.epoch)).collect();
-        if said.epochs != epochs && self.put_news(ranges).await? {
-            said.epochs = epochs;
+        let version = Some(vitals.ranges_version());
+        if said.ranges != version && self.put_news(vitals.ranges()).await? {
+            said.ranges = version;
         }
         Ok(answer)
     }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -35,6 +38,8 @@ fn range(shard: u64, start: &'static str, end: &'static str, epoch: u64) -> Rang
 struct Body {
     leads: Mutex<BTreeSet<u64>>,
     ranges: Mutex<Vec<RangeDescriptor>>,
+    /// How often all ranges were asked for.
+    asked: AtomicU64,
     answers: Mutex<Vec<HeartbeatAnswer>>,
 }
 
@@ -51,7 +56,12 @@ impl Vitals for Body {
         self.leads.lock().clone()
     }
 
+    fn ranges_version(&self) -> u64 {
+        self.ranges.lock().iter().map(|range| range.epoch).sum()
+    }
+
     fn ranges(&self) -> Vec<RangeDescriptor> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         self.ranges.lock().clone()
     }
 
@@ -110,6 +120,9 @@ async fn a_split_that_nobody_reported_is_reported_by_who_has_its_parts() {
     body.ranges.lock().push(range(4, "", "a", 1));
     sleep(Duration::from_secs(2)).await;
     assert_eq!(map().await, [(1, 2), (2, 3), (3, 3)]);
+    let asked = body.asked.load(Ordering::SeqCst);
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(body.asked.load(Ordering::SeqCst), asked, "nothing has changed since");
 }
 
 /// Waits that last until they are ended.
