@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
 use proto::{
     NodeId, ShardId, Timestamp, TxnId,
     kv::{self, request, response},
@@ -15,6 +16,9 @@ use crate::{Attempts, Client, Error, Result, Route, client::Routed, retry::Stale
 /// How far behind the present the safe point stays: a snapshot being taken is never below it, nor is a decision that is
 /// still being asked for (`retry`), whose record must not be swept.
 const SAFE_POINT_LAG_MS: u64 = 30_000;
+
+/// Shards that a node is asked about at once.
+const DESCRIBED_MAX: usize = 64;
 
 impl Client {
     /// Cuts shards so that each of these keys starts a shard. Keys that already do are left alone.
@@ -51,10 +55,9 @@ impl Client {
         if let Routed::Stale(reason) = self.send(route, TxnId::default(), request::Body::Split(split)).await? {
             return Ok(Some(reason));
         }
-        let mut ranges = Vec::with_capacity(new_shards.len() + 1);
-        for shard in std::iter::once(route.shard.0).chain(new_shards) {
-            ranges.push(self.describe(route.node, ShardId(shard)).await?);
-        }
+        let parts = std::iter::once(route.shard.0).chain(new_shards);
+        let described = parts.map(|shard| self.describe(route.node, ShardId(shard)));
+        let ranges = stream::iter(described).buffered(DESCRIBED_MAX).try_collect().await?;
         self.meta().put_ranges(ranges).await?;
         Ok(None)
     }
