@@ -37,6 +37,9 @@ impl Exposition {
         self.number("raft_log_records", "Records appended to the Raft log", Kind::Counter, log.records);
         self.number("raft_log_bytes", "Bytes written to the Raft log", Kind::Counter, log.bytes);
         self.number("raft_log_syncs", "Syncs of the Raft log", Kind::Counter, log.syncs);
+        let (name, help) =
+            ("raft_messages", "Messages that shards and the meta group have sent to other nodes for consensus");
+        self.number(name, help, Kind::Counter, volume.raft_messages());
         let node = volume.node().statistics();
         self.number("shards", "Shards of this node", Kind::Gauge, node.shards as u64);
         self.number("leaders", "Shards that this node leads", Kind::Gauge, node.served as u64);

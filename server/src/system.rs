@@ -16,6 +16,21 @@ pub fn raise_file_limit() {
     }
 }
 
+/// Asks for memory in small pages only. Each group of a node reserves memory for thousands of requests and uses next to
+/// nothing of it; with huge pages, 200 shards took 400 MiB more.
+#[cfg(target_os = "linux")]
+pub fn use_small_pages() {
+    // SAFETY: the call takes numbers only and changes nothing but how later page faults are served.
+    let outcome = unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+    if outcome != 0 {
+        tracing::warn!(error = %std::io::Error::last_os_error(), "could not ask for small pages");
+    }
+}
+
+/// Asks for memory in small pages only: there are no others on this system.
+#[cfg(not(target_os = "linux"))]
+pub fn use_small_pages() {}
+
 /// Lets the system end this process when its parent ends, however that happens.
 #[cfg(target_os = "linux")]
 pub fn end_with(parent: u32) -> std::io::Result<()> {

@@ -173,6 +173,11 @@ impl Volume {
         self.layers.log_statistics()
     }
 
+    /// Messages that Raft groups have sent to other nodes.
+    pub fn raft_messages(&self) -> u64 {
+        self.layers.raft().messages()
+    }
+
     /// Returns once a failure of the Raft log or of a state machine has stopped the node. Only a restart helps.
     pub async fn failed(&self) -> LogError {
         self.layers.failed().await
