@@ -46,12 +46,14 @@ impl Txn {
         Ok(values.swap_remove(0))
     }
 
-    /// Values as committed now, whatever the transaction's snapshot, own writes first.
+    /// Values as committed now, whatever the transaction's snapshot, own writes first. Several are seen as of one moment,
+    /// which must not lie before what others have been told is committed: a shard alone may know only of an older one.
     pub async fn get_newest(&mut self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>> {
         for key in keys {
             self.note_read(point_span(key));
         }
-        self.get_at(keys, 0).await
+        let read_ts = if keys.len() > 1 { self.client.timestamp().await?.0 } else { 0 };
+        self.get_at(keys, read_ts).await
     }
 
     async fn get_at(&self, keys: &[Bytes], read_ts: u64) -> Result<Vec<Option<Bytes>>> {
