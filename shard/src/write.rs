@@ -40,6 +40,7 @@ impl Replica {
             WaitPolicy::try_from(lock.wait).map_err(|_| Failure::Internal("an unknown wait policy".to_owned()))?;
         let wait = Wait::new(policy, lock.timeout_ms);
         let txn = TxnId(header.txn);
+        let tenure = at.tenure(self.shared.shard, self.shared.locks.seizures());
         let mut rows = Vec::with_capacity(lock.keys.len());
         for key in &lock.keys {
             let taken = self.lock_key(txn, key, mode.into(), wait).await;
@@ -51,7 +52,7 @@ impl Replica {
         }
         // A split while waiting: the lock stands, but the row may belong to another shard now.
         self.check_still(at)?;
-        Ok(kv::LockResult { rows, tenure: at.tenure(self.shared.shard) })
+        Ok(kv::LockResult { rows, tenure })
     }
 
     async fn lock_key(&self, txn: TxnId, key: &Bytes, mode: Mode, wait: Wait) -> Result<kv::Version, Failure> {
@@ -245,7 +246,7 @@ impl Replica {
         locked: &[kv::LockedKey],
         relocked: &mut Vec<Bytes>,
     ) -> Result<(), Failure> {
-        let tenure = at.tenure(self.shared.shard);
+        let tenure = at.tenure(self.shared.shard, self.shared.locks.seizures());
         let writes = writes.iter().map(|write| (&write.key, write.locked_version, write.tenure, Mode::Update));
         let locked = locked.iter().map(|locked| (&locked.key, locked.locked_version, locked.tenure, Mode::Share));
         for (key, version, granted, mode) in writes.chain(locked) {

@@ -8,9 +8,10 @@ use std::sync::{
 use bytes::Bytes;
 use sharddb_kv::{BoxFuture, Client, Error, RowLock, Transport, TxnOptions};
 use sharddb_proto::{
-    Coordinator, NodeId, Timestamp,
+    Coordinator, NodeId, Timestamp, TxnId,
     kv::{self, failure, request, response, txn_status},
 };
+use sharddb_shard::Living;
 
 use crate::{
     records::{is_aborted, later, records, send},
@@ -185,6 +186,42 @@ async fn a_lock_that_was_lost_and_taken_again_does_not_cover_what_was_read_befor
     let write = |tenure| kv::Write { key: key("a"), value: None, locked_version: seen.0, tenure };
     let stale = kv::Commit { writes: vec![write(u64::MAX)], ..kv::Commit::default() };
     let answer = send(&fixture, TXN + 2, &key("a"), request::Body::Commit(stale)).await;
+    assert!(is_conflict(&answer), "{answer:?}");
+    assert_eq!(all(fixture.client()).await, pairs(&[("a", "between")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_granted_again_after_it_was_taken_away_does_not_cover_what_was_read_before() {
+    let fixture = Fixture::new().await;
+    let life = |life| Coordinator::new(NodeId(3), life);
+    let write = |locked_version, tenure, value: &'static [u8]| kv::Write {
+        key: key("a"),
+        value: Some(Bytes::from_static(value)),
+        locked_version,
+        tenure,
+    };
+    let lock = |txn: TxnId| {
+        let lock = kv::Lock { keys: vec![key("a")], mode: kv::LockMode::Update.into(), ..kv::Lock::default() };
+        let (fixture, at) = (&fixture, key("a"));
+        async move {
+            match send(fixture, txn.0, &at, request::Body::Lock(lock)).await {
+                response::Body::Lock(granted) => granted.tenure,
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let (cut_off, other) = (life(1).txn(1), life(2).txn(1));
+    let first = lock(cut_off).await;
+    let mut living = Living::default();
+    living.add(NodeId(3), Some(2), true);
+    fixture.volume.node().note_living(living);
+    let tenure = lock(other).await;
+    assert_ne!(tenure, first);
+    let commit = kv::Commit { writes: vec![write(0, tenure, b"between")], ..kv::Commit::default() };
+    committed(&send(&fixture, other.0, &key("a"), request::Body::Commit(commit)).await);
+    lock(cut_off).await;
+    let stale = kv::Commit { writes: vec![write(0, first, b"stale")], ..kv::Commit::default() };
+    let answer = send(&fixture, cut_off.0, &key("a"), request::Body::Commit(stale)).await;
     assert!(is_conflict(&answer), "{answer:?}");
     assert_eq!(all(fixture.client()).await, pairs(&[("a", "between")]));
 }

@@ -31,6 +31,8 @@ struct State {
     /// Transactions that wait for the end of another one.
     behind_intents: AHashMap<TxnId, IntentWait>,
     next_ticket: u64,
+    /// How often locks were taken away.
+    seizures: u64,
 }
 
 #[derive(Default)]
@@ -241,12 +243,19 @@ impl LockTable {
     pub(crate) fn release_where(&self, is_over: impl Fn(TxnId) -> bool) -> usize {
         let mut state = self.state.lock();
         let over = sorted(state.held.keys().copied().filter(|txn| is_over(*txn)).collect());
+        state.seizures += u64::from(!over.is_empty());
         for txn in &over {
             for key in state.held.remove(txn).unwrap_or_default() {
                 state.drop_holder(*txn, &key);
             }
         }
         over.len()
+    }
+
+    /// How often locks were taken away from transactions, which may not know and come back. Read before a lock is asked
+    /// for, the same number later says that it was held since, if it is held then.
+    pub(crate) fn seizures(&self) -> u64 {
+        self.state.lock().seizures
     }
 
     /// Whether another transaction keeps everybody from the rows of a key's table.
