@@ -43,7 +43,11 @@ impl<'a> OnePhase<'a> {
     pub(crate) async fn run(mut self, mut route: Route) -> Result<Option<(Timestamp, NodeId)>> {
         let mut attempts = Attempts::default();
         loop {
-            let lost = match self.attempt(&route).await? {
+            let attempt = match self.attempt(&route).await {
+                Err(error) if self.commit.retried => return self.settle_refused(error, &route).await,
+                attempt => attempt?,
+            };
+            let lost = match attempt {
                 Attempt::Committed(timestamp) => return Ok(Some((timestamp, route.node))),
                 Attempt::Refused(stale) if !stale.map_is_old || self.commit.retried => stale,
                 Attempt::Refused(_) => {
@@ -87,6 +91,14 @@ impl<'a> OnePhase<'a> {
     /// The key whose version names the transaction.
     fn first(&self) -> Bytes {
         self.commit.writes.first().map(|write| write.key.clone()).unwrap_or_default()
+    }
+
+    /// An attempt was refused after one that was lost: that one may be on its way still, and must not arrive later.
+    async fn settle_refused(&self, refused: Error, at: &Route) -> Result<Option<(Timestamp, NodeId)>> {
+        match self.settle(refused.to_string(), at).await {
+            Err(Error::Lost { .. }) => Err(refused),
+            settled => settled,
+        }
     }
 
     /// Asks how it ended; what has not happened never will.

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use sharddb_kv::{BoxFuture, Client, Error, RowLock, Transport, TxnOptions};
 use sharddb_proto::{
     Coordinator, NodeId, Timestamp, TxnId,
@@ -224,6 +225,51 @@ async fn a_lock_granted_again_after_it_was_taken_away_does_not_cover_what_was_re
     let answer = send(&fixture, cut_off.0, &key("a"), request::Body::Commit(stale)).await;
     assert!(is_conflict(&answer), "{answer:?}");
     assert_eq!(all(fixture.client()).await, pairs(&[("a", "between")]));
+}
+
+/// Keeps the first commit, says that nobody answered it, and lets somebody else lock the row before the next.
+struct Dawdling {
+    node: sharddb_shard::Node,
+    kept: Arc<Mutex<Option<kv::Request>>>,
+}
+
+impl Transport for Dawdling {
+    fn call<'a>(&'a self, _: NodeId, request: kv::Request) -> BoxFuture<'a, kv::Response> {
+        Box::pin(async move {
+            if !matches!(request.body, Some(request::Body::Commit(_))) {
+                return self.node.execute(request).await;
+            }
+            if self.kept.lock().is_none() {
+                *self.kept.lock() = Some(request);
+                return ambiguous();
+            }
+            self.node.note_living(Living::default());
+            let lock = kv::Lock { keys: vec![key("a")], mode: kv::LockMode::Update.into(), ..kv::Lock::default() };
+            let header = kv::Header { txn: TXN, ..request.header.clone().expect("a header") };
+            self.node.execute(kv::Request { header: Some(header), body: Some(request::Body::Lock(lock)) }).await;
+            self.node.execute(request).await
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_arrives_after_the_next_was_refused_changes_nothing() {
+    let fixture = Fixture::new().await;
+    let kept = Arc::new(Mutex::new(None));
+    let transport = Dawdling { node: fixture.volume.node().clone(), kept: Arc::clone(&kept) };
+    let meta = Through(fixture.client().clone());
+    let client = Client::open(Arc::new(transport), Arc::new(meta), Coordinator::default()).await;
+    let mut txn = client.expect("the range map is read").begin(TxnOptions::default());
+    txn.lock(&[key("a")], UPDATE).await.expect("the lock is granted");
+    txn.put(key("a"), Bytes::from_static(b"late"));
+    let error = txn.commit().await.expect_err("somebody else has locked the row");
+    assert!(matches!(error, Error::Conflict { .. }), "{error:?}");
+    // The other one writes nothing.
+    fixture.volume.node().note_living(Living::default());
+    let request = kept.lock().take().expect("the first attempt");
+    let answer = fixture.volume.node().execute(request).await.body.expect("an answer");
+    assert!(is_aborted(&answer), "{answer:?}");
+    assert_eq!(all(fixture.client()).await, pairs(&[]));
 }
 
 /// Grants every lock as if by another leader than the last one, and the second as if somebody had written meanwhile.
