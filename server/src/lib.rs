@@ -32,5 +32,5 @@ pub use demo::{Demo, DemoError};
 pub use directory::{DataDirectory, DirectoryError};
 pub use identity::IdentityError;
 pub use instance::{Instance, InstanceError};
-pub use system::{end_with, raise_file_limit, use_small_pages};
+pub use system::{end_with, raise_file_limit};
 pub use volume::{StartError, Volume, VolumeOptions};

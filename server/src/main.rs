@@ -101,7 +101,6 @@ fn start(flags: Flags) -> Result<(), Failure> {
     let config = Config::read(flags)?;
     start_logging(&config.log)?;
     sharddb_server::raise_file_limit();
-    sharddb_server::use_small_pages();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let workers = builder.enable_all().thread_name("sharddb").thread_stack_size(STACK_BYTES).build()?;
     let lifecycle = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

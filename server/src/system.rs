@@ -17,9 +17,10 @@ pub fn raise_file_limit() {
 }
 
 /// Asks for memory in small pages only. Each group of a node reserves memory for thousands of requests and uses next to
-/// nothing of it; with huge pages, 200 shards took 400 MiB more.
+/// nothing of it; with huge pages, 200 shards took 400 MiB more. A node that stands alone is better off with huge ones:
+/// its point reads were up to a fifth faster.
 #[cfg(target_os = "linux")]
-pub fn use_small_pages() {
+pub(crate) fn use_small_pages() {
     // SAFETY: the call takes numbers only and changes nothing but how later page faults are served.
     let outcome = unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
     if outcome != 0 {
@@ -29,7 +30,7 @@ pub fn use_small_pages() {
 
 /// Asks for memory in small pages only: there are no others on this system.
 #[cfg(not(target_os = "linux"))]
-pub fn use_small_pages() {}
+pub(crate) fn use_small_pages() {}
 
 /// Lets the system end this process when its parent ends, however that happens.
 #[cfg(target_os = "linux")]

@@ -37,6 +37,9 @@ impl sharddb_node::Peers for Peers {
         let others = records.into_iter().filter(|record| record.id != own);
         identity.nodes = others.map(|record| KnownNode { id: record.id, rpc_addr: record.rpc_addr }).collect();
         identity.meta_members = meta_members;
+        if !identity.nodes.is_empty() {
+            system::use_small_pages();
+        }
         if let Err(error) = identity.save(&self.directory) {
             tracing::warn!(%error, "could not note where the other nodes are");
         }
