@@ -10,6 +10,7 @@ mod bereaved;
 mod hub;
 mod layers;
 mod local;
+mod looks;
 mod meta_member;
 mod missing;
 mod mover;

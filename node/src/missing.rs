@@ -6,7 +6,7 @@
 //!   the log knows of every group that it ever had, but of those that it was taken off.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeSet, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -23,14 +23,10 @@ use sharddb_proto as proto;
 use sharddb_raft as raft;
 use sharddb_shard as shard;
 
+use crate::looks::Looks;
+
 /// Time between looks. Each is a walk over the range map in memory.
 const INTERVAL: Duration = Duration::from_secs(3);
-/// Looks in a row that miss a replica before its leader is asked. One that is born here or on its way is there by then,
-/// mostly.
-const LOOKS_MIN: u32 = 3;
-/// Leaders asked after one look.
-const ASKED_MAX: usize = 64;
-
 /// Makes such replicas, empty, for their leaders to bring up.
 pub(crate) struct Missing {
     pub(crate) node: Node,
@@ -42,15 +38,10 @@ pub(crate) struct Missing {
 impl Missing {
     /// Works for as long as the task runs.
     pub(crate) async fn make(self) {
-        let mut looks: BTreeMap<ShardId, u32> = BTreeMap::new();
+        let mut looks = Looks::default();
         loop {
             tokio::time::sleep(INTERVAL).await;
-            let missed = self.missed();
-            looks.retain(|shard, _| missed.contains(shard));
-            missed.into_iter().for_each(|shard| *looks.entry(shard).or_default() += 1);
-            let ripe = looks.iter().filter(|(_, looks)| **looks >= LOOKS_MIN).map(|(shard, _)| *shard);
-            for shard in ripe.take(ASKED_MAX).collect::<Vec<_>>() {
-                looks.remove(&shard);
+            for shard in looks.ripe(&self.missed()) {
                 match self.make_if_voter(shard).await {
                     Ok(true) => tracing::info!(%shard, "made a replica that was missing since the shard was cut"),
                     Ok(false) => {}
@@ -61,7 +52,7 @@ impl Missing {
     }
 
     /// Shards that the range map has here and this node has not.
-    fn missed(&self) -> Vec<ShardId> {
+    fn missed(&self) -> BTreeSet<ShardId> {
         let (map, present) = (self.client.ranges(), self.node.shards());
         let present: HashSet<ShardId> = present.into_iter().collect();
         let here = map.all().iter().filter(|route| route.replicas.contains(&self.own)).map(|route| route.shard);

@@ -4,7 +4,7 @@
 //! some time and its leader asked before it goes (see the shard's `strays`).
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeSet, HashSet},
     time::Duration,
 };
 
@@ -15,14 +15,10 @@ use sharddb_kv as kv;
 use sharddb_proto as proto;
 use sharddb_shard as shard;
 
+use crate::looks::Looks;
+
 /// Time between looks. Each is a walk over the range map in memory.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// Looks in a row that find a replica out of its group before its leader is asked. One that is on its way in is in by then,
-/// mostly.
-const LOOKS_MIN: u32 = 3;
-/// Leaders asked after one look.
-const ASKED_MAX: usize = 64;
-
 /// Removes such replicas.
 pub(crate) struct Strays {
     pub(crate) node: Node,
@@ -33,17 +29,10 @@ pub(crate) struct Strays {
 impl Strays {
     /// Works for as long as the task runs.
     pub(crate) async fn remove(self) {
-        let mut looks: BTreeMap<ShardId, u32> = BTreeMap::new();
+        let mut looks = Looks::default();
         loop {
             tokio::time::sleep(INTERVAL).await;
-            let out = self.out_of_their_groups();
-            looks.retain(|shard, _| out.contains(shard));
-            out.iter().for_each(|shard| *looks.entry(*shard).or_default() += 1);
-            let ripe: Vec<ShardId> =
-                looks.iter().filter(|(_, looks)| **looks >= LOOKS_MIN).map(|(shard, _)| *shard).collect();
-            for shard in ripe.into_iter().take(ASKED_MAX) {
-                // Whatever comes of it, others have their turn next.
-                looks.remove(&shard);
+            for shard in looks.ripe(&self.out_of_their_groups()) {
                 match self.remove_if_stray(shard).await {
                     Ok(true) => tracing::info!(%shard, "removed a replica that was left behind"),
                     Ok(false) => {}
@@ -54,7 +43,7 @@ impl Strays {
     }
 
     /// Replicas of this node that the range map knows nothing of. Shards that it does not know at all are left alone.
-    fn out_of_their_groups(&self) -> HashSet<ShardId> {
+    fn out_of_their_groups(&self) -> BTreeSet<ShardId> {
         let map = self.client.ranges();
         let others = map.all().iter().filter(|route| !route.replicas.contains(&self.own));
         let others: HashSet<ShardId> = others.map(|route| route.shard).collect();

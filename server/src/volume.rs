@@ -30,7 +30,6 @@ use crate::{
     cluster::{JoinError, Peers, Served},
     identity::{IdentityError, NodeIdentity},
     local::LocalFragments,
-    system,
 };
 
 /// Where and how a volume is opened.
@@ -123,11 +122,7 @@ impl Volume {
             None => (NodeRecord { id, ..NodeRecord::default() }, None, None),
             Some(Membership { identity, nodes, listener, record, directory }) => {
                 let server = rpc::Server::start(listener, nodes.clone(), Arc::new(Served(hub.clone())))?;
-                let identity = parking_lot::Mutex::new(identity);
-                if !identity.lock().nodes.is_empty() {
-                    system::use_small_pages();
-                }
-                (record, Some(Arc::new(Peers { nodes, directory, identity })), Some(server))
+                (record, Some(Arc::new(Peers::new(nodes, directory, identity))), Some(server))
             }
         };
         let place = place(record, engine, peers.as_ref());

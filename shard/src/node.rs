@@ -364,6 +364,9 @@ impl Node {
     pub fn note_living(&self, living: Living) -> usize {
         let known = &self.inner.environment.living;
         known.set(living);
+        if !self.inner.locks.owners().into_iter().any(|txn| known.is_gone(txn)) {
+            return 0;
+        }
         let replicas = self.inner.replicas();
         self.inner.locks.release_where(|txn| known.is_gone(txn) && !is_busy(&replicas, txn))
     }

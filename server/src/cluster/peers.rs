@@ -16,8 +16,22 @@ use crate::{
 /// The address book, in memory and in the file NODE.
 pub(crate) struct Peers {
     pub(crate) nodes: Nodes,
-    pub(crate) directory: PathBuf,
+    directory: PathBuf,
     pub(crate) identity: Mutex<NodeIdentity>,
+}
+
+impl Peers {
+    pub(crate) fn new(nodes: Nodes, directory: PathBuf, identity: NodeIdentity) -> Self {
+        suit(&identity);
+        Self { nodes, directory, identity: Mutex::new(identity) }
+    }
+}
+
+/// A node among others has many groups (see [`system::use_small_pages`]).
+fn suit(identity: &NodeIdentity) {
+    if !identity.nodes.is_empty() {
+        system::use_small_pages();
+    }
 }
 
 impl sharddb_node::Peers for Peers {
@@ -37,9 +51,7 @@ impl sharddb_node::Peers for Peers {
         let others = records.into_iter().filter(|record| record.id != own);
         identity.nodes = others.map(|record| KnownNode { id: record.id, rpc_addr: record.rpc_addr }).collect();
         identity.meta_members = meta_members;
-        if !identity.nodes.is_empty() {
-            system::use_small_pages();
-        }
+        suit(&identity);
         if let Err(error) = identity.save(&self.directory) {
             tracing::warn!(%error, "could not note where the other nodes are");
         }

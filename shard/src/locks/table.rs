@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -20,6 +21,8 @@ use super::modes::Mode;
 #[derive(Default)]
 pub(crate) struct LockTable {
     state: Mutex<State>,
+    /// How often locks were taken away; changed under the lock of `state`.
+    seizures: AtomicU64,
 }
 
 #[derive(Default)]
@@ -31,8 +34,6 @@ struct State {
     /// Transactions that wait for the end of another one.
     behind_intents: AHashMap<TxnId, IntentWait>,
     next_ticket: u64,
-    /// How often locks were taken away.
-    seizures: u64,
 }
 
 #[derive(Default)]
@@ -243,7 +244,7 @@ impl LockTable {
     pub(crate) fn release_where(&self, is_over: impl Fn(TxnId) -> bool) -> usize {
         let mut state = self.state.lock();
         let over = sorted(state.held.keys().copied().filter(|txn| is_over(*txn)).collect());
-        state.seizures += u64::from(!over.is_empty());
+        self.seizures.fetch_add(u64::from(!over.is_empty()), Ordering::SeqCst);
         for txn in &over {
             for key in state.held.remove(txn).unwrap_or_default() {
                 state.drop_holder(*txn, &key);
@@ -255,7 +256,7 @@ impl LockTable {
     /// How often locks were taken away from transactions, which may not know and come back. Read before a lock is asked
     /// for, the same number later says that it was held since, if it is held then.
     pub(crate) fn seizures(&self) -> u64 {
-        self.state.lock().seizures
+        self.seizures.load(Ordering::SeqCst)
     }
 
     /// Whether another transaction keeps everybody from the rows of a key's table.
